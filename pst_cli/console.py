@@ -1,0 +1,40 @@
+"""The two streams a person sees: stdout is data, stderr is talk."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pst_cli.errors import PstError
+
+
+def stderr() -> Console:
+    """A console on stderr; markup is off, since file names may hold brackets."""
+    return Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+
+
+def display(path: str | Path) -> str:
+    """`path` as one printable line: control characters and undecodable bytes are escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def write(text: str) -> None:
+    """Write data to stdout at once, as UTF-8 wherever it goes, whatever the locale says."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
+
+
+def tell_error(error: PstError) -> None:
+    """The one line that says what is wrong, and what to type next."""
+    screen = stderr()
+    screen.print(f"pst: error: {error.message}")
+    if error.hint:
+        screen.print(f"  hint: {error.hint}")

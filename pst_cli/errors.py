@@ -1,0 +1,41 @@
+"""Every failure a user can meet: what is wrong, what to type next, and the exit code it earns."""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class PstError(Exception):
+    """A failure that is explained in one line; `hint` names the next command to type."""
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(PstError):
+    """What was asked for cannot be done as asked; nothing was started."""
+
+    exit_code = EXIT_USAGE
+
+
+class AudioError(PstError):
+    """An input cannot be read as sound."""
+
+
+class ModelError(PstError):
+    """Weights are missing, damaged, or cannot do what is asked."""
+
+
+class StoreError(ModelError):
+    """Weights could not be found, fetched, verified or written."""
+
+
+class OutputError(PstError):
+    """A result cannot be written."""
