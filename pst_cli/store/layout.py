@@ -1,0 +1,81 @@
+"""What kind of weights a directory holds, told by its content."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from pst_cli.errors import StoreError
+from pst_cli.store import cards, tensorfile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+CT2_WEIGHTS = "model.bin"
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
+CARDS = ("config.json", "generation_config.json", "tokenizer.json")
+FEATURES = ("preprocessor_config.json", "processor_config.json")  # either one will do
+EXTRAS = ("tokenizer_config.json", "special_tokens_map.json", "normalizer.json")
+CT2_CARDS = ("config.json", "tokenizer.json")
+
+
+class Layout(enum.Enum):
+    """Whose way of laying out a model directory."""
+
+    TRANSFORMERS = "transformers"
+    CTRANSLATE2 = "CTranslate2"
+
+
+def tell(directory: Path) -> Layout:
+    """The layout of `directory`; raises `StoreError` for pickled weights and for none."""
+    if (directory / WEIGHTS).is_file() or (directory / INDEX).is_file():
+        return Layout.TRANSFORMERS
+    if (directory / CT2_WEIGHTS).is_file():
+        return Layout.CTRANSLATE2
+    for pickle in PICKLES:
+        if (directory / pickle).is_file():
+            raise StoreError(
+                f"{directory} has its weights only as {pickle}, a pickle that could run any "
+                "code when loaded; pst does not open it",
+                hint="save the model again with save_pretrained, which writes model.safetensors",
+            )
+    raise StoreError(
+        f"{directory} holds no Whisper weights (no {WEIGHTS}, no {CT2_WEIGHTS})",
+        hint="`pst models list` shows the known names",
+    )
+
+
+def check(directory: Path) -> None:
+    """Raise `StoreError` unless a transformers directory is complete, by its headers."""
+    for name in missing(directory):
+        raise StoreError(
+            f"{directory} has no {name}",
+            hint=f"take {name} from the hub repository of the model",
+        )
+    for shard in shards(directory):
+        tensorfile.check(directory / shard)
+
+
+def missing(directory: Path) -> tuple[str, ...]:
+    """Names of the files that `directory` lacks to be a transformers one."""
+    lacking = [name for name in CARDS if not (directory / name).is_file()]
+    if not any((directory / name).is_file() for name in FEATURES):
+        lacking.append(FEATURES[0])
+    if not (directory / WEIGHTS).is_file() and not (directory / INDEX).is_file():
+        lacking.append(WEIGHTS)
+    lacking += [name for name in shards(directory) if not (directory / name).is_file()]
+    return tuple(lacking)
+
+
+def shards(directory: Path) -> tuple[str, ...]:
+    """Names of the safetensors files in use: the single one, or those its index lists."""
+    if (directory / WEIGHTS).is_file():
+        return (WEIGHTS,)
+    if not (directory / INDEX).is_file():
+        return ()
+    names = cards.read_json(directory / INDEX).get("weight_map")
+    if not isinstance(names, dict) or any("/" in str(n) or "\\" in str(n) for n in names.values()):
+        raise StoreError(f"{directory / INDEX} is damaged: it maps no weights")
+    return tuple(sorted({str(name) for name in names.values()}))
