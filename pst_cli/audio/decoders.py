@@ -1,0 +1,244 @@
+"""Sound as stored, in whichever library knows the format."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+
+import numpy as np
+import soundfile
+
+from pst_cli.errors import AudioError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pst_cli.types import Samples
+
+READ_FRAMES = 1 << 16  # frames read at once; 1.4 s at 44.1 kHz
+SNIFF_BYTES = 1 << 16
+UNKNOWN_BYTES = 0x7FFF_0000  # a WAV writer that cannot seek back declares about 2 or 4 GiB
+
+SLACK_SECONDS = 0.5  # s; how far a declared duration may be off without a word: codec padding
+GAP_SECONDS = 0.1  # s; timestamps jitter by a packet (about 0.02 s); more is missing sound
+LONGEST_GAP_SECONDS = 3600.0  # s; a longer jump is a clock that was set, not missing sound
+
+GUESSED_DURATIONS = frozenset({"aac", "ac3", "eac3", "mpeg", "mpegts"})
+"""FFmpeg formats without a declared duration: what it gives is guessed from the bit rate."""
+
+
+class Piece(NamedTuple):
+    """Consecutive frames as stored."""
+
+    rate: int  # Hz; it may change inside a stream
+    frames: Samples  # (frames, channels)
+
+
+class Decoder(Protocol):
+    """One open file; `seconds` is what the container says, `notes` fills while it is read."""
+
+    seconds: float | None
+    notes: list[str]
+
+    def pieces(self) -> Iterator[Piece]: ...
+
+    def close(self) -> None: ...
+
+
+def open_decoder(file: BinaryIO, name: str) -> Decoder:
+    """The decoder for what `file` holds, told by content; names and suffixes say nothing.
+
+    Raises:
+        AudioError: neither library knows the format, or it has no sound track.
+    """
+    head = file.read(SNIFF_BYTES)
+    file.seek(0)
+    if not _is_mpeg_audio(head):
+        try:
+            return SndfileDecoder(file)
+        except soundfile.LibsndfileError:
+            file.seek(0)
+    return ContainerDecoder(file, name, exact=not _is_mpeg_audio(head) or _has_frame_count(head))
+
+
+def _is_mpeg_audio(head: bytes) -> bool:
+    """Whether FFmpeg is to read it: libsndfile's MP3 reader writes its own words to stderr."""
+    return head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
+
+
+def _has_frame_count(head: bytes) -> bool:
+    """Whether an MP3 declares its length; else FFmpeg guesses it from the first bit rate."""
+    return b"Xing" in head or b"Info" in head
+
+
+class SndfileDecoder:
+    """WAV, FLAC, Ogg, AIFF and the like."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file: Any = soundfile.SoundFile(file.fileno(), closefd=False)
+        self.seconds: float | None = self._file.frames / self._file.samplerate
+        self.notes: list[str] = []
+
+    def pieces(self) -> Iterator[Piece]:
+        rate, done, broken = self._file.samplerate, 0, False
+        while not broken:
+            try:
+                frames = self._file.read(READ_FRAMES, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError:
+                broken = True  # a damaged or missing end: keep what came before it
+            else:
+                if not len(frames):
+                    break
+                done += len(frames)
+                yield Piece(rate, frames)
+        self._note_early_end(done / rate)
+
+    def _note_early_end(self, seconds: float) -> None:
+        declared = self._declared_seconds()
+        if seconds < declared:
+            self.notes.append(early_end(seconds, declared))
+
+    def _declared_seconds(self) -> float:
+        """The length the header gives, where libsndfile has quietly put the file's own."""
+        sizes = re.search(r"data : (\d+) \(should be (\d+)\)", self._file.extra_info)
+        declared = float(self.seconds or 0)
+        if not sizes or int(sizes[1]) >= UNKNOWN_BYTES or not int(sizes[2]):
+            return declared
+        return max(declared, declared * int(sizes[1]) / int(sizes[2]))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class ContainerDecoder:
+    """The best sound track of a video, or of any other container that FFmpeg knows."""
+
+    def __init__(self, file: BinaryIO, name: str, *, exact: bool) -> None:
+        import av
+
+        self.notes: list[str] = []
+        self._name = name
+        try:
+            # Only `file` itself may be read: no playlist may lead to other files or the network.
+            self._container: Any = av.open(
+                file, options={"protocol_whitelist": "pipe"}, metadata_errors="replace"
+            )
+        except (av.FFmpegError, ValueError, OSError) as error:
+            raise not_sound(name) from error
+        self._track = self._find_track()
+        self._exact = exact and self._container.format.name not in GUESSED_DURATIONS
+        self.seconds = self._find_seconds()
+        self._damaged = 0
+        self._filled = 0.0
+
+    def _find_track(self) -> Any:
+        track = self._container.streams.best("audio")
+        if track is None or track.codec_context is None:
+            self._container.close()
+            raise AudioError(
+                f"{self._name} has no sound track that can be decoded",
+                hint=f"ffprobe {shlex.quote(self._name)}",
+            )
+        return track
+
+    def _find_seconds(self) -> float | None:
+        import av
+
+        if self._track.duration is not None:
+            return float(self._track.duration * self._track.time_base)
+        if self._container.duration is not None:
+            return float(self._container.duration / av.time_base)
+        return None
+
+    def pieces(self) -> Iterator[Piece]:
+        """Frames with silence where the timestamps skip, so that times stay the video's own."""
+        clock = _Clock(self._start_seconds())
+        for frame in self._frames():
+            rate, samples = frame.sample_rate, _planar(frame)
+            for silence in clock.gap_before(frame, samples.shape[1]):
+                yield Piece(rate, silence)
+            clock.advance(len(samples) / rate)
+            yield Piece(rate, samples)
+        self._note_what_happened(clock)
+
+    def _start_seconds(self) -> float:
+        """When the container itself begins: players show this as 0:00."""
+        import av
+
+        return float((self._container.start_time or 0) / av.time_base)
+
+    def _frames(self) -> Iterator[Any]:
+        import av
+
+        packets = self._container.demux(self._track)
+        while True:
+            try:
+                packet = next(packets)
+            except (StopIteration, av.FFmpegError):  # the end, or a damaged or missing one
+                return
+            try:
+                yield from packet.decode()
+            except av.FFmpegError:
+                self._damaged += 1
+
+    def _note_what_happened(self, clock: _Clock) -> None:
+        if clock.filled:
+            self.notes.append(f"{clock.filled:.1f} s of missing sound replaced by silence")
+        if self._damaged:
+            self.notes.append(f"damaged packets skipped: {self._damaged}")
+        if self._exact and self.seconds and clock.done < self.seconds - SLACK_SECONDS:
+            self.notes.append(early_end(clock.done, self.seconds))
+
+    def close(self) -> None:
+        self._container.close()
+
+
+class _Clock:
+    """How much sound has come, held against the time each frame claims for itself."""
+
+    def __init__(self, start: float) -> None:
+        self._start = start
+        self.done = 0.0  # s
+        self.filled = 0.0  # s
+
+    def advance(self, seconds: float) -> None:
+        self.done += seconds
+
+    def gap_before(self, frame: Any, channels: int) -> Iterator[Samples]:
+        """Silence, (frames, channels), in pieces that keep memory constant."""
+        if frame.pts is None:
+            return
+        gap = float(frame.pts * frame.time_base) - self._start - self.done
+        if gap > LONGEST_GAP_SECONDS:
+            self._start += gap
+        elif gap > GAP_SECONDS:
+            yield from _silence(round(gap * frame.sample_rate), channels)
+            self.filled += gap
+            self.advance(gap)
+
+
+def _silence(frames: int, channels: int) -> Iterator[Samples]:
+    for done in range(0, frames, READ_FRAMES):
+        yield np.zeros((min(READ_FRAMES, frames - done), channels), np.float32)
+
+
+def _planar(frame: Any) -> Samples:
+    """A frame of any sample format as float32, shape (frames, channels)."""
+    import av
+
+    resampler = av.AudioResampler(format="fltp")
+    planes = [part.to_ndarray() for part in resampler.resample(frame)]  # each (channels, frames)
+    return np.concatenate(planes, axis=1).T
+
+
+def early_end(seconds: float, declared: float) -> str:
+    """The note for a file whose sound stops before its header says."""
+    return f"the file ends early, at {seconds:.1f} s of {declared:.1f} s: it seems truncated"
+
+
+def not_sound(name: str) -> AudioError:
+    """The error for a file in which nothing can be decoded."""
+    return AudioError(
+        f"{name} is not a sound or video file that can be read", hint=f"file {shlex.quote(name)}"
+    )
