@@ -1,0 +1,1 @@
+"""Text with times becomes subtitles: `cues` cuts it up, `formats` writes it down."""
