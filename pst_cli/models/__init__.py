@@ -1,0 +1,1 @@
+"""Whisper as pst runs it: the only home of transformers."""

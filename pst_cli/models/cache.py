@@ -1,0 +1,79 @@
+"""The decoder's key-value memory: preallocated, indexed by position, each row at its own length.
+
+A slot is written at the position of its token, and a row's length says which slots count. Rolling
+back a rejected draft is therefore only a smaller length: stale slots stay until they are
+overwritten, and no attention mask ever reaches them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+BLOCK = 64  # slots; self-attention memory grows by whole blocks
+
+
+@dataclass
+class KVCache:
+    """Self- and cross-attention keys and values of every decoder layer for a batch of rows.
+
+    The axis order of `keys` and `values` puts layers beside slots, so that the keys of a group of
+    neighbouring layers, laid end to end along the key axis, are a view (`group`): that is how
+    KVSPN reads its host.
+    """
+
+    keys: Tensor  # (rows, heads, layers, slots, head_dim)
+    values: Tensor  # (rows, heads, layers, slots, head_dim)
+    cross_keys: Tensor  # (layers, rows, heads, frames, head_dim)
+    cross_values: Tensor  # (layers, rows, heads, frames, head_dim)
+    limit: int  # slots; positions the model has an embedding for
+
+    @classmethod
+    def empty(cls, cross: Tensor, limit: int) -> KVCache:
+        """A cache without tokens over `cross`, shape (2, layers, rows, heads, frames, head_dim)."""
+        _, layers, rows, heads, _, head_dim = cross.shape
+        shape = (rows, heads, layers, min(BLOCK, limit), head_dim)
+        return cls(cross.new_zeros(shape), cross.new_zeros(shape), cross[0], cross[1], limit)
+
+    @property
+    def rows(self) -> int:
+        return self.keys.shape[0]
+
+    @property
+    def slots(self) -> int:
+        return self.keys.shape[3]
+
+    def reserve(self, slots: int) -> None:
+        """Make room for `slots` positions; what is there stays where it is."""
+        if slots <= self.slots:
+            return
+        grown = min(-(-slots // BLOCK) * BLOCK, self.limit)
+        if slots > grown:
+            raise ValueError(f"{slots} positions asked of a decoder that has {self.limit}")
+        pad = (0, 0, 0, grown - self.slots)
+        self.keys = torch.nn.functional.pad(self.keys, pad)
+        self.values = torch.nn.functional.pad(self.values, pad)
+
+    def write(self, layer: int, positions: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Store keys and values, (rows, seq, heads, head_dim), at `positions`, (rows, seq)."""
+        row = torch.arange(self.rows, device=positions.device)[:, None]
+        self.keys[row, :, layer, positions] = keys
+        self.values[row, :, layer, positions] = values
+
+    def write_slice(self, layer: int, start: int, keys: Tensor, values: Tensor) -> None:
+        """`write` for rows that all stand at `start`: one plain copy."""
+        end = start + keys.shape[1]
+        self.keys[:, :, layer, start:end] = keys.transpose(1, 2)
+        self.values[:, :, layer, start:end] = values.transpose(1, 2)
+
+    def group(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of layers first..last-1, each (rows, heads, layers * slots, dim)."""
+        chosen = slice(first, last)
+        return self.keys[:, :, chosen].flatten(2, 3), self.values[:, :, chosen].flatten(2, 3)
+
+    def select(self, rows: Tensor) -> None:
+        """Keep `rows`, an index (kept,), in that order; a row may be named twice (beams)."""
+        self.keys, self.values = self.keys[rows], self.values[rows]
+        self.cross_keys, self.cross_values = self.cross_keys[:, rows], self.cross_values[:, rows]

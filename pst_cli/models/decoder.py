@@ -1,0 +1,177 @@
+"""Whisper's text decoder as a lean inference runtime over the checkpoint's own weights.
+
+Against transformers' module it fuses the projections of queries, keys and values into one product,
+writes into a preallocated cache, computes cross-attention keys and values once per window, and
+takes several tokens a row at positions of the row's own, which is what verifying drafts needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pst_cli.models.cache import KVCache
+
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """x @ weight.T + bias; weight is (outputs, inputs)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    @classmethod
+    def read(cls, state: State, name: str) -> Affine:
+        return cls(state[f"{name}.weight"], state[f"{name}.bias"])
+
+    @classmethod
+    def fused(cls, state: State, prefix: str, names: str) -> Affine:
+        """One product in place of several: projections `names` of `prefix`, outputs end to end.
+
+        Whisper's key projection has no bias; it gets zeros.
+        """
+        weights = [state[f"{prefix}.{name}_proj.weight"] for name in names]
+        biases = [
+            state.get(f"{prefix}.{name}_proj.bias", weight.new_zeros(len(weight)))
+            for name, weight in zip(names, weights, strict=True)
+        ]
+        return cls(torch.cat(weights), torch.cat(biases))
+
+    def __call__(self, states: Tensor) -> Tensor:
+        return functional.linear(states, self.weight, self.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """Layer normalisation over the last axis."""
+
+    weight: Tensor
+    bias: Tensor
+
+    @classmethod
+    def read(cls, state: State, name: str) -> Norm:
+        return cls(state[f"{name}.weight"], state[f"{name}.bias"])
+
+    def __call__(self, states: Tensor) -> Tensor:
+        return functional.layer_norm(states, self.weight.shape, self.weight, self.bias)
+
+
+def split_heads(states: Tensor, heads: int) -> Tensor:
+    """(rows, seq, heads * head_dim) -> (rows, heads, seq, head_dim)."""
+    return states.view(*states.shape[:2], heads, -1).transpose(1, 2)
+
+
+def merge_heads(states: Tensor) -> Tensor:
+    """(rows, heads, seq, head_dim) -> (rows, seq, heads * head_dim)."""
+    return states.transpose(1, 2).flatten(2)
+
+
+class Step:
+    """Where the tokens of one pass stand: their positions, and which slots each may see."""
+
+    def __init__(self, starts: Sequence[int], width: int, device: torch.device) -> None:
+        """Row r carries `width` tokens at positions starts[r] .. starts[r] + width - 1."""
+        self.span = max(starts) + width  # slots; nothing beyond is looked at
+        uniform = min(starts) == max(starts)
+        self.start = starts[0] if uniform else None
+        first = torch.tensor(starts, device=device)
+        self.positions = first[:, None] + torch.arange(width, device=device)  # (rows, seq)
+        self.mask: Tensor | None = None  # (rows, 1, seq, span); True where a query may look
+        if width > 1 or not uniform:
+            slots = torch.arange(self.span, device=device)
+            self.mask = (slots <= self.positions[:, :, None])[:, None]
+
+
+class DecoderLayer:
+    """Self-attention over the cache, cross-attention to the sound, feed-forward; all pre-norm."""
+
+    def __init__(self, state: State, index: int, heads: int) -> None:
+        prefix = f"layers.{index}"
+        self.index, self.heads = index, heads
+        self.self_norm = Norm.read(state, f"{prefix}.self_attn_layer_norm")
+        self.self_qkv = Affine.fused(state, f"{prefix}.self_attn", "qkv")
+        self.self_out = Affine.read(state, f"{prefix}.self_attn.out_proj")
+        self.cross_norm = Norm.read(state, f"{prefix}.encoder_attn_layer_norm")
+        self.cross_q = Affine.read(state, f"{prefix}.encoder_attn.q_proj")
+        self.cross_kv = Affine.fused(state, f"{prefix}.encoder_attn", "kv")
+        self.cross_out = Affine.read(state, f"{prefix}.encoder_attn.out_proj")
+        self.ffn_norm = Norm.read(state, f"{prefix}.final_layer_norm")
+        self.ffn_in = Affine.read(state, f"{prefix}.fc1")
+        self.ffn_out = Affine.read(state, f"{prefix}.fc2")
+
+    def cross(self, encoded: Tensor) -> Tensor:
+        """Cross-attention keys and values of windows: (2, rows, heads, frames, head_dim)."""
+        rows, frames, _ = encoded.shape
+        fused = self.cross_kv(encoded).view(rows, frames, 2, self.heads, -1)
+        return fused.permute(2, 0, 3, 1, 4).contiguous()
+
+    def __call__(self, states: Tensor, cache: KVCache, step: Step) -> Tensor:
+        states = states + self._attend_self(self.self_norm(states), cache, step)
+        states = states + self._attend_cross(self.cross_norm(states), cache)
+        return states + self.ffn_out(functional.gelu(self.ffn_in(self.ffn_norm(states))))
+
+    def _attend_self(self, states: Tensor, cache: KVCache, step: Step) -> Tensor:
+        fused = self.self_qkv(states).view(*states.shape[:2], 3, self.heads, -1)
+        query, key, value = fused.unbind(2)  # each (rows, seq, heads, head_dim)
+        if step.start is None:
+            cache.write(self.index, step.positions, key, value)
+        else:
+            cache.write_slice(self.index, step.start, key, value)
+        attended = functional.scaled_dot_product_attention(
+            query.transpose(1, 2),
+            cache.keys[:, :, self.index, : step.span],
+            cache.values[:, :, self.index, : step.span],
+            attn_mask=step.mask,
+        )
+        return self.self_out(merge_heads(attended))
+
+    def _attend_cross(self, states: Tensor, cache: KVCache) -> Tensor:
+        attended = functional.scaled_dot_product_attention(
+            split_heads(self.cross_q(states), self.heads),
+            cache.cross_keys[self.index],
+            cache.cross_values[self.index],
+        )
+        return self.cross_out(merge_heads(attended))
+
+
+class Decoder:
+    """The whole decoder; holds weights only, so one serves any number of caches."""
+
+    def __init__(self, state: State, layers: int, heads: int) -> None:
+        """`state` names tensors as transformers' `model.decoder` does, without that prefix."""
+        self.embedding = state["embed_tokens.weight"]  # (vocabulary, d_model)
+        self.positions = state["embed_positions.weight"]  # (limit, d_model)
+        self.layers = [DecoderLayer(state, index, heads) for index in range(layers)]
+        self.norm = Norm.read(state, "layer_norm")
+
+    @property
+    def limit(self) -> int:
+        """Positions the decoder can hold, prompt included (448 in every Whisper)."""
+        return len(self.positions)
+
+    def open(self, encoded: Tensor) -> KVCache:
+        """A cache for windows whose encoder states are (rows, frames, d_model)."""
+        cross = torch.stack([layer.cross(encoded) for layer in self.layers], dim=1)
+        return KVCache.empty(cross, self.limit)
+
+    def __call__(self, tokens: Tensor, starts: Sequence[int], cache: KVCache) -> Tensor:
+        """Final hidden states, (rows, seq, d_model), of `tokens`, (rows, seq), written to `cache`.
+
+        Row r's tokens stand at positions starts[r], starts[r] + 1, ...; it sees every slot below.
+        """
+        step = Step(starts, tokens.shape[1], tokens.device)
+        cache.reserve(step.span)
+        states = functional.embedding(tokens, self.embedding) + self.positions[step.positions]
+        for layer in self.layers:
+            states = layer(states, cache, step)
+        return self.norm(states)
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Scores over the vocabulary, (..., d_model) -> (..., vocabulary), in float32."""
+        return functional.linear(states, self.embedding).float()

@@ -1,0 +1,51 @@
+"""Where a host runs and in which numbers."""
+
+from __future__ import annotations
+
+import torch
+
+from pst_cli.errors import UsageError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str) -> str:
+    """The device that `name` asks for; "auto" is CUDA where there is one, else the processor.
+
+    Raises UsageError where it is not there.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind = name.split(":")[0]
+    if kind not in DEVICES[1:]:
+        raise UsageError(f"--device {name}: no such device", hint=f"one of {', '.join(DEVICES)}")
+    present = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not present[kind]:
+        raise UsageError(f"--device {name}: PyTorch finds none here", hint="use --device cpu")
+    return name
+
+
+def choose_dtype(name: str, device: str) -> torch.dtype:
+    """The numbers that `name` asks for; "auto" is the fastest that `device` computes natively.
+
+    On a processor that multiplies bfloat16 itself (AVX-512 BF16 or AMX) a decoding step takes
+    about half the time of float32; on others bfloat16 is emulated and slower.
+    """
+    if name == "auto":
+        if device != "cpu":
+            return torch.float16
+        able = torch.cpu.get_capabilities()
+        native = able.get("avx512_bf16") or able.get("amx_bf16")
+        return torch.bfloat16 if native else torch.float32
+    if name not in DTYPES:
+        choices = ", ".join(["auto", *DTYPES])
+        raise UsageError(f"--dtype {name}: not a number format", hint=f"one of {choices}")
+    if name == "float16" and device == "cpu":
+        hint = "use --dtype bfloat16 or float32"
+        raise UsageError("--dtype float16 is slow and imprecise on a processor", hint=hint)
+    return DTYPES[name]

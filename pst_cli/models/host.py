@@ -1,0 +1,191 @@
+"""The host: one Whisper checkpoint, loaded through transformers and run by pst's own decoder."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pst_cli.errors import ModelError
+from pst_cli.models.decoder import Decoder
+from pst_cli.models.prompts import Ability
+from pst_cli.types import SAMPLE_RATE, Samples, SpecialTokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from pst_cli.models.cache import KVCache
+
+MULTILINGUAL = 51_865  # tokens; the smallest vocabulary that has language tokens
+
+
+@dataclass
+class Session:
+    """One batch of windows being decoded by one host: its decoder, and what it remembers."""
+
+    decoder: Decoder
+    cache: KVCache
+    states: Tensor | None = None  # (rows, seq, d_model): the last pass, for drafters that look
+
+    @property
+    def rows(self) -> int:
+        return self.cache.rows
+
+    @property
+    def limit(self) -> int:
+        return self.decoder.limit
+
+    def forward(self, tokens: Tensor, starts: Sequence[int]) -> Tensor:
+        """One host pass; see `Decoder.forward`."""
+        device = self.cache.keys.device
+        self.states = self.decoder(tokens.to(device), starts, self.cache)
+        return self.states
+
+    def logits(self, states: Tensor) -> Tensor:
+        """See `Decoder.logits`."""
+        return self.decoder.logits(states)
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with `rows` only, an index (kept,)."""
+        self.cache.select(rows.to(self.cache.keys.device))
+
+
+class Host:
+    """A Whisper checkpoint ready to run: sound in, encoder states and decoding sessions out."""
+
+    def __init__(self, model: Any, tokenizer: Any, features: Any, ability: Ability) -> None:
+        """Take over a transformers WhisperForConditionalGeneration; its decoder is given up."""
+        self.ability = ability
+        self.config = model.config
+        self.device, self.dtype = model.device, model.dtype
+        self.tokens = special_tokens(tokenizer, model.generation_config)
+        self.alignment_heads = getattr(model.generation_config, "alignment_heads", None)
+        self._tokenizer, self._features = tokenizer, features
+        self.encoder = model.model.encoder
+        self.decoder = Decoder(
+            model.model.decoder.state_dict(),
+            model.config.decoder_layers,
+            model.config.decoder_attention_heads,
+        )
+        del model.model.decoder, model.proj_out
+
+    @classmethod
+    def load(cls, path: Path, device: str, dtype: torch.dtype) -> Host:
+        """Load a checkpoint directory in transformers' layout.
+
+        Raises ModelError where it is not a whole Whisper checkpoint.
+        """
+        with _transformers_quietly() as transformers:
+            try:
+                model = transformers.WhisperForConditionalGeneration.from_pretrained(
+                    path, dtype=dtype, use_safetensors=True, local_files_only=True
+                )
+                tokenizer = transformers.WhisperTokenizerFast.from_pretrained(path)
+                features = transformers.WhisperFeatureExtractor.from_pretrained(path)
+            except (OSError, ValueError, KeyError, RuntimeError) as error:
+                reason = str(error).strip().splitlines()[0]
+                hint = "check it with `pst models verify`, or name another with --model"
+                raise ModelError(f"{path} does not load as Whisper: {reason}", hint=hint) from error
+        model = model.to(device).eval()
+        return cls(model, tokenizer, features, ability(path))
+
+    def log_mel(self, sounds: Sequence[Samples]) -> Tensor:
+        """Log-mel spectrograms of windows, padded to 30 s: (rows, mels, frames)."""
+        features = self._features(
+            list(sounds), sampling_rate=SAMPLE_RATE, return_tensors="pt", device=str(self.device)
+        )
+        return features.input_features.to(self.device, self.dtype)  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def encode(self, log_mel: Tensor) -> Tensor:
+        """Encoder states, (rows, frames / 2, d_model), of (rows, mels, frames).
+
+        Takes any even number of frames up to 3000: transformers' own forward insists on 3000.
+        """
+        encoder = self.encoder
+        states = functional.gelu(encoder.conv1(log_mel))
+        states = functional.gelu(encoder.conv2(states)).transpose(1, 2)
+        states = states + encoder.embed_positions.weight[: states.shape[1]]
+        for layer in encoder.layers:
+            states = layer(states, None)
+        return encoder.layer_norm(states)  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def open(self, encoded: Tensor) -> Session:
+        """Begin decoding windows whose encoder states are (rows, frames, d_model)."""
+        return Session(self.decoder, self.decoder.open(encoded))
+
+    @torch.inference_mode()
+    def language_scores(self, encoded: Tensor, languages: Sequence[str]) -> Tensor:
+        """Log-probabilities of `languages` among all that the host knows: (rows, languages)."""
+        start = torch.full((len(encoded), 1), self.tokens.start, device=self.device)
+        session = self.open(encoded)
+        logits = session.logits(session.forward(start, [0] * len(encoded)))[:, 0]
+        every = list(self.tokens.languages)
+        scores = logits[:, [self.tokens.languages[name] for name in every]].log_softmax(-1)
+        return scores[:, [every.index(name) for name in languages]]
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`; special tokens and timestamps are left out."""
+        plain = [token for token in tokens if token < self.tokens.end]
+        return self._tokenizer.decode(plain, clean_up_tokenization_spaces=False)  # type: ignore[no-any-return]
+
+
+def ability(path: Path) -> Ability:
+    """What the checkpoint in `path` was trained to do, told from its config.json.
+
+    pst's own hosts declare it ("pst": {"ability": "many-to-many"}). English-only vocabularies lack
+    one language token. Distilled hosts, turbo among them, have fewer decoder than encoder layers
+    and were trained on transcription alone.
+    """
+    config = json.loads((path / "config.json").read_text("utf-8"))
+    if config.get("pst", {}).get("ability") == "many-to-many":
+        return Ability.MANY_TO_MANY
+    if config["vocab_size"] < MULTILINGUAL:
+        return Ability.ENGLISH_ONLY
+    if config["decoder_layers"] < config["encoder_layers"]:
+        return Ability.TRANSCRIBE
+    return Ability.STOCK
+
+
+def special_tokens(tokenizer: Any, generation: Any) -> SpecialTokens:
+    """The ids that prompts and token rules need, by name from the checkpoint's own tokenizer."""
+    vocabulary = tokenizer.get_vocab()
+    languages = {
+        name[2:-2]: index for name, index in (getattr(generation, "lang_to_id", None) or {}).items()
+    }
+    no_timestamps = vocabulary["<|notimestamps|>"]
+    silence = vocabulary.get("<|nospeech|>", vocabulary.get("<|nocaptions|>", no_timestamps - 1))
+    return SpecialTokens(
+        start=vocabulary["<|startoftranscript|>"],
+        end=vocabulary["<|endoftext|>"],
+        transcribe=vocabulary["<|transcribe|>"],
+        translate=vocabulary["<|translate|>"],
+        no_speech=silence,
+        no_timestamps=no_timestamps,
+        timestamp_begin=no_timestamps + 1,
+        languages=languages,
+        suppressed=tuple(generation.suppress_tokens or ()),
+        suppressed_first=tuple(generation.begin_suppress_tokens or ()),
+    )
+
+
+@contextmanager
+def _transformers_quietly() -> Iterator[Any]:
+    """Transformers with its progress bars and warnings off while a checkpoint loads."""
+    import transformers
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield transformers
+    finally:
+        logging.set_verbosity(verbosity)
