@@ -1,0 +1,1 @@
+"""Decoding: one draft-verify-accept loop, token rules, acceptance, timestamps and guards."""

@@ -1,0 +1,76 @@
+"""Guards: what tells a bad decoding from a good one, and decoding again at higher temperatures.
+
+Thresholds and order are openai/whisper's (transcribe.py, decode_with_fallback).
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pst_cli.decoding.loop import Decoded
+
+REPETITION = "repetition"
+LOW_PROBABILITY = "low-probability"
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """Thresholds; a row that breaks one is decoded again at the next temperature."""
+
+    compression_ratio: float = 2.4  # bytes of text per byte of its deflate; above: it repeats
+    average_logprob: float = -1.0  # natural log per token; below: the host was guessing
+    no_speech_probability: float = 0.6  # above, and guessing too: there was nothing to hear
+    temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A decoded row with its text and what the guards measured."""
+
+    decoded: Decoded
+    text: str
+    temperature: float
+    compression_ratio: float
+    silent: bool
+    flags: tuple[str, ...]
+
+
+def compression_ratio(text: str) -> float:
+    """Bytes of `text` per byte of its deflate; about 1 to 2 for prose, high for loops."""
+    data = text.encode("utf-8")
+    return len(data) / len(zlib.compress(data)) if data else 1.0
+
+
+def judge(decoded: Decoded, text: str, temperature: float, guards: Guards) -> Judged:
+    """What the guards say of one decoded row."""
+    ratio = compression_ratio(text)
+    guessing = decoded.average_logprob < guards.average_logprob
+    silent = guessing and decoded.no_speech_probability > guards.no_speech_probability
+    flags = [REPETITION] * (ratio > guards.compression_ratio) + [LOW_PROBABILITY] * guessing
+    return Judged(decoded, text, temperature, ratio, silent, tuple(flags))
+
+
+def decode_guarded(
+    rows: int,
+    attempt: Callable[[Sequence[int], float], Sequence[Decoded]],
+    text: Callable[[Sequence[int]], str],
+    guards: Guards,
+) -> list[Judged]:
+    """Decode `rows` rows, those that break a guard again at each next temperature.
+
+    attempt(indices, temperature) decodes the rows named; the last attempt stands, flagged.
+    """
+    judged: dict[int, Judged] = {}
+    todo = list(range(rows))
+    for temperature in guards.temperatures:
+        for index, decoded in zip(todo, attempt(todo, temperature), strict=True):
+            judged[index] = judge(decoded, text(decoded.tokens), temperature, guards)
+        todo = [index for index in todo if judged[index].flags and not judged[index].silent]
+        if not todo:
+            break
+    return [judged[index] for index in range(rows)]
