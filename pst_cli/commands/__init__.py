@@ -1,0 +1,1 @@
+"""The subcommands of `pst`, one file each."""

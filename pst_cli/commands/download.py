@@ -1,0 +1,63 @@
+"""`pst download`: fetch weights before they are needed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from pst_cli import console
+from pst_cli.types import Progress
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("download")(download)
+
+
+def download(
+    name: Annotated[
+        str,
+        typer.Argument(help="tiny, base, small, medium, large-v3, turbo, a hub id or a directory."),
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Fetch anew, whatever is on this disk already.")
+    ] = False,
+) -> None:
+    """Fetch weights into the store and print where they are."""
+    from pst_cli import store
+
+    with transfer_progress() as progress:
+        path = store.download(name, force=force, progress=progress)
+    console.write(f"{console.display(path)}\n")
+
+
+@contextlib.contextmanager
+def transfer_progress() -> Iterator[Progress | None]:
+    """A bar on stderr for each thing under way; None where nobody sits at a terminal."""
+    screen = console.stderr()
+    if not screen.is_terminal:
+        yield None
+        return
+    from rich import progress as bars
+
+    with bars.Progress(
+        bars.TextColumn("{task.description}", markup=False),
+        bars.BarColumn(),
+        bars.DownloadColumn(),
+        bars.TransferSpeedColumn(),
+        bars.TimeRemainingColumn(),
+        console=screen,
+        transient=True,
+    ) as shown:
+        tasks: dict[str, bars.TaskID] = {}
+
+        def report(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                # What is there already when a download resumes says nothing of its speed.
+                tasks[what] = shown.add_task(what, total=total, completed=done)
+            shown.update(tasks[what], completed=done, total=total)
+
+        yield report

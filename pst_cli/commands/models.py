@@ -1,0 +1,69 @@
+"""`pst models`: the weights on this disk."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pst_cli import console
+from pst_cli.commands.download import transfer_progress
+from pst_cli.errors import StoreError
+
+MEGABYTE = 1_000_000  # bytes
+NAME_WIDTH = 24  # columns
+NAME_HELP = "A name as `pst models list` shows it."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command and its own commands to `app`."""
+    models = typer.Typer(no_args_is_help=True, help="List, check and remove weights.")
+    models.command("list")(list_models)
+    models.command("path")(path)
+    models.command("verify")(verify)
+    models.command("rm")(remove)
+    app.add_typer(models, name="models")
+
+
+def list_models() -> None:
+    """Show the known names and all that is in the store."""
+    from pst_cli import store
+
+    for entry in store.entries():
+        size = f"{entry.size / MEGABYTE:,.0f} MB" if entry.path else "-"
+        where = console.display(entry.path) if entry.path else "not on this disk"
+        source = f"  ({entry.source})" if entry.source else ""
+        console.write(f"{entry.name:<{NAME_WIDTH}} {size:>10}  {where}{source}\n")
+
+
+def path(name: Annotated[str, typer.Argument(help=NAME_HELP)]) -> None:
+    """Print where weights are; nothing is fetched."""
+    from pst_cli import store
+
+    console.write(f"{console.display(store.path(name))}\n")
+
+
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names to check; all of the store without any.")
+    ] = None,
+) -> None:
+    """Read every byte of the weights and compare it with what arrived."""
+    from pst_cli import store
+
+    found: list[StoreError] = []
+    with transfer_progress() as progress:
+        for name in names or (None,):
+            found += store.verify(name, progress=progress)
+    for fault in found[:-1]:
+        console.tell_error(fault)  # the last is told by the one catcher at the top
+    if found:
+        raise found[-1]
+
+
+def remove(name: Annotated[str, typer.Argument(help=NAME_HELP)]) -> None:
+    """Take weights out of the store."""
+    from pst_cli import store
+
+    freed = store.remove(name)
+    console.stderr().print(f"pst: removed {name}, {freed / MEGABYTE:,.0f} MB freed")

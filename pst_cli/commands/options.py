@@ -1,0 +1,128 @@
+"""Options that several subcommands share, each declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pst_cli.errors import UsageError
+from pst_cli.types import LANGUAGES
+
+CODES = ", ".join(LANGUAGES)
+FORMAT_NAMES = ("txt", "srt", "vtt", "tsv", "json")
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        help="Sound or video files, directories (searched recursively), or - for stdin."
+    ),
+]
+To = Annotated[str, typer.Option("--to", help=f"Language to translate into: {CODES}.")]
+From = Annotated[
+    str | None,
+    typer.Option("--from", help="Language spoken; heard by a vote over several windows if absent."),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model", help="tiny, base, small, medium, large-v3, a hub id, or a directory of weights."
+    ),
+]
+Formats = Annotated[
+    str | None,
+    typer.Option("--format", help=f"Output formats, comma-separated: {', '.join(FORMAT_NAMES)}."),
+]
+OutputDir = Annotated[
+    Path | None, typer.Option("--output-dir", help="Write results here, not beside the inputs.")
+]
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", help="Write the one result to this file, or - for stdout."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
+BatchSize = Annotated[
+    int, typer.Option("--batch-size", min=1, help="Windows decoded together, at most.")
+]
+Vad = Annotated[
+    bool, typer.Option("--vad/--no-vad", help="Hear only where a voice is detected, or all of it.")
+]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out inputs whose results are there already.")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Make no network call at all.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show where in pst an error arose.")]
+
+
+def language(code: str, flag: str) -> str:
+    """`code` if pst knows it; UsageError names `flag` and what it takes."""
+    if code not in LANGUAGES:
+        raise UsageError(f"{flag} {code}: not a language pst knows", hint=f"one of {CODES}")
+    return code
+
+
+def formats(names: str) -> tuple[str, ...]:
+    """The formats in a comma-separated list, each once, in order."""
+    wanted = tuple(dict.fromkeys(name.strip().lower() for name in names.split(",") if name.strip()))
+    unknown = [name for name in wanted if name not in FORMAT_NAMES]
+    if unknown or not wanted:
+        bad = unknown[0] if unknown else names
+        hint = f"one or more of {', '.join(FORMAT_NAMES)}"
+        raise UsageError(f"--format {bad}: not a format pst writes", hint=hint)
+    return wanted
+
+
+def work_command(default: str, *, to_files: bool) -> Callable[..., None]:
+    """The function behind `translate` and `subtitle`: one signature, two defaults.
+
+    `default` is the format if none is named, `to_files` whether it goes to a file beside the input
+    rather than to stdout.
+    """
+
+    def work(
+        inputs: Inputs,
+        to: To,
+        source: From = None,
+        model: Model = "base",
+        format_names: Formats = None,
+        output: Output = None,
+        output_dir: OutputDir = None,
+        device: Device = "auto",
+        dtype: Dtype = "auto",
+        batch_size: BatchSize = 8,
+        vad: Vad = True,
+        skip_existing: SkipExisting = False,
+        offline: Offline = False,
+        quiet: Quiet = False,
+        debug: Debug = False,
+    ) -> None:
+        del debug  # read where errors are told
+        wanted = formats(format_names) if format_names is not None else ()
+        target, spoken = language(to, "--to"), source and language(source, "--from")
+        from pst_cli.commands.work import Request, execute  # loads torch
+
+        request = Request(
+            inputs=inputs,
+            target=target,
+            source=spoken,
+            model=model,
+            formats=wanted,
+            default=default,
+            to_files=to_files,
+            output=output,
+            output_dir=output_dir,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            vad=vad,
+            skip_existing=skip_existing,
+            offline=offline,
+            quiet=quiet,
+        )
+        raise typer.Exit(execute(request))
+
+    return work

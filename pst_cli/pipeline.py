@@ -1,0 +1,247 @@
+"""The main job: sound files in, translated segments out, window by window and in batches.
+
+Windows of one file and of several files share batches. What happens is told as events, in order for
+each file, so that the caller can show and write results while the work goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pst_cli.audio import AudioStream, open_audio
+from pst_cli.decoding.acceptance import Acceptance, Greedy, Sampling
+from pst_cli.decoding.guards import Guards, Judged, decode_guarded
+from pst_cli.decoding.loop import Decoded, Strategy, decode
+from pst_cli.decoding.protocols import Drafter, Plain
+from pst_cli.decoding.rules import TokenRules
+from pst_cli.decoding.segments import segments
+from pst_cli.errors import ModelError, PstError
+from pst_cli.models.prompts import Ability, prompt, untrained
+from pst_cli.types import LANGUAGES, Segment, Window
+from pst_cli.vad import speech_windows, whole_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from pst_cli.models.host import Host, Session
+
+VOTERS = 6  # windows; how many a file's source language is voted on by
+FOREIGN = 0.5  # below this share of the vote the six languages together are doubtful
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to translate; `source` None means: hear it."""
+
+    target: str
+    source: str | None = None
+    batch_size: int = 8  # windows; the first batches are smaller, so that the first text is early
+    vad: bool = True
+    guards: Guards = field(default_factory=Guards)
+    seed: int = 0  # of the sampling that temperatures above 0 do
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file is being read; `seconds` is None where its container does not tell."""
+
+    file: Path
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A window was decoded: its segments (maybe none), and how far into the file that is."""
+
+    file: Path
+    segments: list[Segment]
+    position: float  # s
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A file is done; `source` is the language given or voted for."""
+
+    file: Path
+    seconds: float
+    source: str | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A file could not be done; the others go on."""
+
+    file: Path
+    error: PstError
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something to tell, of one file or of the run."""
+
+    text: str
+    file: Path | None = None
+
+
+Event = Opened | Heard | Finished | Failed | Note
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One window to decode; `encoded`, (frames, d_model), where that was already done."""
+
+    file: Path
+    window: Window
+    prompt: tuple[int, ...]
+    encoded: Tensor | None = None
+
+
+class Translator:
+    """Turns windows into judged rows with one host, whichever way the host is sped up."""
+
+    def __init__(
+        self, host: Host, options: Options, drafter: Callable[[Session], Drafter] | None = None
+    ) -> None:
+        self.host, self.options = host, options
+        self.drafter = drafter or (lambda _: Plain())
+        self.rules = TokenRules(host.tokens, host.config.vocab_size, device=host.device)
+        self._generator = torch.Generator(host.device).manual_seed(options.seed)
+
+    def encode(self, windows: Sequence[Window]) -> Tensor:
+        """Encoder states of windows: (rows, frames, d_model)."""
+        return self.host.encode(self.host.log_mel([window.samples for window in windows]))
+
+    def decode(self, encoded: Tensor, prompts: Sequence[Sequence[int]]) -> list[Judged]:
+        """Decode rows, guarded; `encoded` is (rows, frames, d_model)."""
+
+        def attempt(rows: Sequence[int], temperature: float) -> list[Decoded]:
+            session = self.host.open(encoded[list(rows)])
+            strategy = Strategy(self.drafter(session), self._acceptance(temperature), self.rules)
+            return decode(session, [prompts[row] for row in rows], self.host.tokens, strategy)
+
+        return decode_guarded(len(prompts), attempt, self.host.text, self.options.guards)
+
+    def _acceptance(self, temperature: float) -> Acceptance:
+        return Sampling(temperature, self._generator) if temperature > 0 else Greedy()
+
+    def vote(self, encoded: Tensor, windows: Sequence[Window]) -> tuple[str, float]:
+        """The source language that windows agree on, and its share; louder for longer windows."""
+        scores = self.host.language_scores(encoded, list(LANGUAGES)).exp().cpu()
+        weights = torch.tensor([window.seconds for window in windows])
+        shares = (scores * weights[:, None]).sum(0) / weights.sum()
+        best = int(shares.argmax())
+        return list(LANGUAGES)[best], float(shares[best])
+
+
+def translate(files: Iterable[Path], translator: Translator) -> Iterator[Event]:
+    """Translate files one after another, their windows in shared batches."""
+    run = _Run(translator)
+    waiting: list[Job | Event] = []
+    for item in _work(files, translator):
+        waiting.append(item)
+        if sum(isinstance(one, Job) for one in waiting) >= run.size:
+            yield from run.flush(waiting)
+            waiting = []
+    yield from run.flush(waiting)
+
+
+class _Run:
+    """Decodes what has gathered and tells of it in order; remembers which batch size fits."""
+
+    def __init__(self, translator: Translator) -> None:
+        self.translator = translator
+        self.size, self.most = 1, translator.options.batch_size
+
+    def flush(self, waiting: Sequence[Job | Event]) -> Iterator[Event]:
+        jobs = [item for item in waiting if isinstance(item, Job)]
+        heard = iter((yield from self._heard(jobs)))
+        self.size = min(self.size * 2, self.most)
+        for item in waiting:
+            if isinstance(item, Job):
+                yield Heard(item.file, next(heard), item.window.end)
+            else:
+                yield item
+
+    def _heard(self, jobs: Sequence[Job]) -> Generator[Event, None, list[list[Segment]]]:
+        """Segments of each job, the rests of windows heard again until nothing is left."""
+        found: list[list[Segment]] = [[] for _ in jobs]
+        todo = list(enumerate(jobs))
+        while todo:
+            judged = yield from self._decoded([job for _, job in todo])
+            rests = []
+            for (index, job), one in zip(todo, judged, strict=True):
+                host = self.translator.host
+                made, rest = segments(one, job.window, host.tokens, host.text)
+                found[index] += made
+                if rest is not None:
+                    rests.append((index, replace(job, window=rest, encoded=None)))
+            todo = rests
+        return found
+
+    def _decoded(self, jobs: Sequence[Job]) -> Generator[Event, None, list[Judged]]:
+        """Decode in batches of at most `most`; one that does not fit in memory is halved."""
+        judged: list[Judged] = []
+        while len(judged) < len(jobs):
+            batch = jobs[len(judged) : len(judged) + self.most]
+            try:
+                judged += self._batch(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+                if len(batch) == 1:
+                    hint = "use a smaller --model, or --dtype bfloat16"
+                    raise ModelError("out of memory with a single window", hint=hint) from error
+                self.most = len(batch) // 2
+                yield Note(f"out of memory: going on with --batch-size {self.most}")
+        return judged
+
+    def _batch(self, jobs: Sequence[Job]) -> list[Judged]:
+        fresh = [job.window for job in jobs if job.encoded is None]
+        encoded = iter(self.translator.encode(fresh) if fresh else ())
+        rows = [next(encoded) if job.encoded is None else job.encoded for job in jobs]
+        return self.translator.decode(torch.stack(rows), [job.prompt for job in jobs])
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return any(words in str(error) for words in ("allocate memory", "not enough memory"))
+
+
+def _work(files: Iterable[Path], translator: Translator) -> Iterator[Job | Event]:
+    """What there is to do and to tell, in order; a file that cannot be read is a Failed."""
+    for file in files:
+        try:
+            with open_audio(file) as audio:
+                yield Opened(file, audio.seconds)
+                yield from _file_work(file, audio, translator)
+        except PstError as error:
+            yield Failed(file, error)
+
+
+def _file_work(file: Path, audio: AudioStream, translator: Translator) -> Iterator[Job | Event]:
+    options, host = translator.options, translator.host
+    windows = (speech_windows if options.vad else whole_windows)(audio.blocks())
+    source, heard, encoded = options.source, list[Window](), list[Tensor]()
+    if source is None and host.ability is Ability.STOCK:
+        heard = list(islice(windows, VOTERS))
+        encoded = list(translator.encode(heard)) if heard else []
+    if heard:
+        source, share = translator.vote(torch.stack(encoded), heard)
+        if share < FOREIGN:
+            yield Note(f"the speech may be none of {', '.join(LANGUAGES)}", file)
+    if source and untrained(host.ability, source, options.target):
+        yield Note(f"this host was not trained to translate {source} into {options.target}")
+    asked = tuple(prompt(host.tokens, host.ability, options.target, source))
+    for window, states in zip(heard, encoded, strict=True):
+        yield Job(file, window, asked, states)
+    for window in windows:
+        yield Job(file, window, asked)
+    yield Finished(file, audio.position, source, tuple(audio.notes))
