@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pst_cli.decoding.guards import Judged
 
 SHORTEST = 0.1  # s; a segment squeezed to less keeps its own times instead
+SLACK = 0.4  # s; an overlap with a voice that is shorter is the host's clock being off
 REST = 0.5  # s; speech left over that is worth hearing again
 
 Span = tuple[float, float]
@@ -55,7 +56,9 @@ def _snap(span: Span, speech: Sequence[Span]) -> Span:
     start the worse; where the voice starts and stops is known better.
     """
     start, end = span
-    overlapping = [(a, b) for a, b in speech if b > start and a < end]
+    overlapping = [
+        (a, b) for a, b in speech if min(b, end) - max(a, start) > min(SLACK, (b - a) / 2)
+    ]
     if not overlapping:
         return span
     snapped = max(start, overlapping[0][0]), min(end, overlapping[-1][1])

@@ -1,0 +1,234 @@
+"""pst's decoder and loop against transformers' own greedy `generate`, token for token."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from transformers import (
+    GenerationConfig,
+    GenerationMixin,
+    LogitsProcessorList,
+    SuppressTokensAtBeginLogitsProcessor,
+    SuppressTokensLogitsProcessor,
+    WhisperConfig,
+    WhisperForConditionalGeneration,
+    WhisperTimeStampLogitsProcessor,
+)
+
+from pst_cli.decoding.acceptance import Greedy
+from pst_cli.decoding.loop import Strategy, decode
+from pst_cli.decoding.protocols import Draft, Plain
+from pst_cli.decoding.rules import TokenRules
+from pst_cli.models.cache import BLOCK
+from pst_cli.models.decoder import Decoder
+from pst_cli.models.host import Session
+from pst_cli.types import SpecialTokens
+
+TIMES = 100  # timestamp tokens of the tiny vocabulary
+END, START, NO_TIMES = 200, 201, 205
+SPECIAL = SpecialTokens(
+    start=START,
+    end=END,
+    transcribe=203,
+    translate=202,
+    no_speech=204,
+    no_timestamps=NO_TIMES,
+    timestamp_begin=NO_TIMES + 1,
+    languages={},
+    suppressed=(5, 6, START, 202, 203, 204),
+    suppressed_first=(7, END),
+)
+VOCABULARY = NO_TIMES + 1 + TIMES
+
+
+def tiny(seed, mels=80, heads=2, layers=2):
+    torch.manual_seed(seed)
+    config = WhisperConfig(
+        vocab_size=VOCABULARY,
+        num_mel_bins=mels,
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=layers,
+        encoder_attention_heads=heads,
+        decoder_attention_heads=heads,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        max_source_positions=50,
+        max_target_positions=96,
+        init_std=0.6,  # wide, so that greedy choices are clear-cut and outputs vary
+        decoder_start_token_id=START,
+        bos_token_id=END,
+        eos_token_id=END,
+        pad_token_id=END,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )
+    model = WhisperForConditionalGeneration(config).eval()
+    model.generation_config = GenerationConfig(
+        decoder_start_token_id=START,
+        bos_token_id=END,
+        eos_token_id=END,
+        pad_token_id=END,
+        no_timestamps_token_id=NO_TIMES,
+        max_initial_timestamp_index=50,
+    )
+    return model
+
+
+def sound(model, rows, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, model.config.num_mel_bins, 100, generator=generator)
+
+
+def session(model, features):
+    config = model.config
+    heads = config.decoder_attention_heads
+    decoder = Decoder(model.model.decoder.state_dict(), config.decoder_layers, heads)
+    with torch.inference_mode():
+        return Session(decoder, decoder.open(model.model.encoder(features).last_hidden_state))
+
+
+def generated(model, features, prompt, timestamps):
+    """What transformers' own greedy search says after `prompt`, end token left out.
+
+    Whisper's `generate` wraps that search in seeking through long sound, which no random weights
+    survive; its processors are handed to the search itself.
+    """
+    begin = len(prompt)
+    processors = [
+        SuppressTokensLogitsProcessor(SPECIAL.suppressed),
+        SuppressTokensAtBeginLogitsProcessor(SPECIAL.suppressed_first, begin),
+    ]
+    if timestamps:
+        processors.append(WhisperTimeStampLogitsProcessor(model.generation_config, begin))
+    out = GenerationMixin.generate(
+        model,
+        features,
+        decoder_input_ids=torch.tensor([prompt] * len(features)),
+        logits_processor=LogitsProcessorList(processors),
+        do_sample=False,
+        num_beams=1,
+        max_length=96,
+    )
+    rows = [row[begin:] for row in out.tolist()]
+    return [row[: row.index(END)] if END in row else row for row in rows]
+
+
+class Guess:
+    """Drafts the same few tokens for ever; the loop must shrug them off."""
+
+    def draft(self, rows, room):
+        return [Draft((1, 2, 3)[: max(0, most)]) for most in room]
+
+    def select(self, rows):
+        pass
+
+
+@pytest.mark.parametrize("drafter", [Plain(), Guess()], ids=["plain", "drafted"])
+@pytest.mark.parametrize("timestamps", [False, True], ids=["text", "timestamps"])
+@pytest.mark.parametrize(
+    ("seed", "rows", "mels", "heads", "layers"),
+    [(1, 1, 80, 2, 2), (2, 1, 128, 4, 3), (3, 4, 80, 2, 2), (4, 3, 80, 1, 4), (5, 8, 80, 2, 1)],
+)
+def test_greedy_decoding_says_what_transformers_says(
+    seed, rows, mels, heads, layers, timestamps, drafter
+):
+    model = tiny(seed, mels, heads, layers)
+    features = sound(model, rows, seed)
+    prompt = [START] if timestamps else [START, NO_TIMES]
+    rules = TokenRules(SPECIAL, VOCABULARY, timestamps=timestamps)
+    said = decode(
+        session(model, features), [prompt] * rows, SPECIAL, Strategy(drafter, Greedy(), rules)
+    )
+    assert [row.tokens for row in said] == generated(model, features, prompt, timestamps)
+    assert max(len(row.tokens) for row in said) > BLOCK, "the cache never grew"
+
+
+def test_rows_at_different_lengths_score_as_if_each_were_alone():
+    model = tiny(7, layers=3)
+    features = sound(model, 3, 7)
+    generator = torch.Generator().manual_seed(1)
+    rows = [torch.randint(0, END, (1, n), generator=generator) for n in (9, 4, 6)]
+    together = session(model, features)
+    with torch.inference_mode():
+        for row, tokens in enumerate(rows):  # fill each row's memory through the ragged path
+            starts = [0, 0, 0]
+            fed = torch.zeros(3, tokens.shape[1], dtype=torch.long)
+            fed[row] = tokens
+            others = [len(rows[i][0]) if i < row else 0 for i in range(3)]
+            starts = [0 if i == row else others[i] for i in range(3)]
+            together.forward(fed, starts)
+        new = torch.tensor([[11, 12], [13, 14], [15, 16]])
+        scores = together.logits(together.forward(new, [9, 4, 6]))
+        for row, tokens in enumerate(rows):
+            full = torch.cat([tokens, new[row : row + 1]], dim=1)
+            alone = model(input_features=features[row : row + 1], decoder_input_ids=full).logits
+            assert torch.allclose(scores[row], alone[0, -2:], atol=1e-4)
+
+
+def test_what_a_rejected_draft_left_behind_is_never_looked_at():
+    model = tiny(8)
+    features = sound(model, 1, 8)
+    clean, dirty = session(model, features), session(model, features)
+    with torch.inference_mode():
+        prompt = torch.tensor([[START, 3, 4]])
+        clean.forward(prompt, [0])
+        dirty.forward(prompt, [0])
+        dirty.forward(torch.tensor([[9, 10, 11, 12, 13]]), [3])
+        dirty.cache.keys[:, :, :, 3:] = float("nan")
+        dirty.cache.values[:, :, :, 3:] = float("nan")
+        for position, token in enumerate((20, 21, 22), 3):
+            fed = torch.tensor([[token]])
+            assert torch.equal(clean.forward(fed, [position]), dirty.forward(fed, [position]))
+
+
+def test_a_group_of_layers_is_a_view_of_the_cache():
+    model = tiny(9, layers=4)
+    cache = session(model, sound(model, 2, 9)).cache
+    keys, values = cache.group(1, 3)
+    assert keys.shape == values.shape == (2, 2, 2 * cache.slots, 8)
+    with torch.inference_mode():
+        cache.keys[1, 0, 2, 5] = 7.0
+    assert keys[1, 0, cache.slots + 5].eq(7.0).all()
+
+
+@pytest.fixture(scope="session")
+def base():
+    from pst_cli import store
+    from pst_cli.models.host import Host
+
+    path = store.resolve("base")
+    reference = WhisperForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
+    return Host.load(path, "cpu", torch.float32), reference.eval()
+
+
+def clip_names():
+    from conftest import CLIPS
+
+    lines = (CLIPS / "manifest.jsonl").read_text("utf-8").splitlines()
+    return [(row["audio"], row["language"]) for row in map(json.loads, lines)]
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(("name", "language"), clip_names())
+def test_the_real_base_model_says_what_transformers_says(base, clips, name, language):
+    import numpy as np
+
+    from pst_cli.audio import open_audio
+
+    host, reference = base
+    with open_audio(clips / name) as audio:
+        log_mel = host.log_mel([np.concatenate(list(audio.blocks()))])
+    rules = TokenRules(host.tokens, host.config.vocab_size)
+    encoded = host.encode(log_mel)
+    for task in ("transcribe", "translate"):
+        prompt = [host.tokens.start, host.tokens.languages[language], getattr(host.tokens, task)]
+        strategy = Strategy(Plain(), Greedy(), rules)
+        (said,) = decode(host.open(encoded), [prompt], host.tokens, strategy)
+        out = reference.generate(
+            log_mel, language=language, task=task, return_timestamps=True, num_beams=1
+        )
+        expected = [token for token in out[0].tolist() if token not in (*prompt, host.tokens.end)]
+        assert said.tokens == expected

@@ -1,0 +1,177 @@
+"""Token rules against transformers' own logits processors, and timestamps back to times."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import GenerationConfig
+from transformers.generation.logits_process import WhisperTimeStampLogitsProcessor
+
+from pst_cli.decoding.guards import Guards, compression_ratio, decode_guarded, judge
+from pst_cli.decoding.loop import Decoded
+from pst_cli.decoding.rules import TokenRules
+from pst_cli.decoding.segments import segments
+from pst_cli.decoding.timestamps import Stretch, stretches
+from pst_cli.types import SAMPLE_RATE, SpecialTokens, Window
+
+BEGIN, VOCABULARY = 60, 200
+SPECIAL = SpecialTokens(
+    start=51,
+    end=50,
+    transcribe=53,
+    translate=52,
+    no_speech=54,
+    no_timestamps=BEGIN - 1,
+    timestamp_begin=BEGIN,
+    languages={"en": 55},
+    suppressed=(3, 51, 52, 53, 54),
+    suppressed_first=(1, 50),
+)
+
+
+def reference(scores, prefix):
+    config = GenerationConfig(
+        no_timestamps_token_id=BEGIN - 1,
+        eos_token_id=50,
+        bos_token_id=50,
+        max_initial_timestamp_index=50,
+    )
+    scores = scores.clone()
+    scores[list(SPECIAL.suppressed)] = float("-inf")
+    if not prefix:
+        scores[list(SPECIAL.suppressed_first)] = float("-inf")
+    processor = WhisperTimeStampLogitsProcessor(config, begin_index=0)
+    return processor(torch.tensor([prefix], dtype=torch.long), scores[None])[0]
+
+
+tokens = st.one_of(st.integers(0, 49), st.integers(BEGIN, VOCABULARY - 1))
+
+
+@settings(max_examples=300)
+@given(prefix=st.lists(tokens, max_size=8), seed=st.integers(0, 2**31))
+def test_the_timestamp_grammar_is_transformers_own(prefix, seed):
+    scores = 3 * torch.randn(VOCABULARY, generator=torch.Generator().manual_seed(seed))
+    rules = TokenRules(SPECIAL, VOCABULARY)
+    masked = rules(scores.clone()[None, None], [[prefix]])[0, 0]
+    assert torch.equal(masked, reference(scores, prefix))
+
+
+def test_a_draft_is_masked_position_by_position():
+    scores = torch.randn(1, 3, VOCABULARY, generator=torch.Generator().manual_seed(1))
+    prefixes = [[], [BEGIN], [BEGIN, 7]]
+    rules = TokenRules(SPECIAL, VOCABULARY)
+    together = rules(scores.clone(), [prefixes])
+    for position, prefix in enumerate(prefixes):
+        alone = rules(scores[:, position : position + 1].clone(), [[prefix]])
+        assert torch.equal(together[0, position], alone[0, 0])
+
+
+def at(seconds):
+    return BEGIN + round(seconds / 0.02)
+
+
+def cut(*row, seconds=30.0):
+    return stretches(row, SPECIAL, seconds)
+
+
+def test_text_between_a_pair_of_timestamps_is_a_stretch():
+    found, consumed = cut(at(0), 5, 6, at(1), at(1.2), 7, at(2))
+    assert found == [Stretch(0, 1, (5, 6)), Stretch(pytest.approx(1.2), 2, (7,))]
+    assert consumed == 30
+
+
+def test_text_left_open_is_to_be_heard_again_from_the_last_pair():
+    found, consumed = cut(at(0), 5, at(1), at(1.2), 7)
+    assert found == [Stretch(0, 1, (5,))]
+    assert consumed == 1
+
+
+def test_two_closing_timestamps_say_that_the_rest_is_unheard():
+    found, consumed = cut(at(0), 5, at(1), at(1))
+    assert found == [Stretch(0, 1, (5,))]
+    assert consumed == 1
+
+
+def test_text_without_any_closing_timestamp_is_the_whole_window():
+    assert cut(at(0.4), 5, 6, seconds=9) == ([Stretch(pytest.approx(0.4), 9, (5, 6))], 9)
+
+
+def test_nothing_said_consumes_everything():
+    assert cut() == ([], 30)
+    assert cut(at(0)) == ([], 30)
+
+
+def decoded(row, logprob=-1.0, silence=0.0):
+    return Decoded((51, 55, 53), list(row), logprob, True, silence)
+
+
+def window(seconds, *speech, start=100.0):
+    import numpy as np
+
+    return Window(start, np.zeros(round(seconds * SAMPLE_RATE), np.float32), speech)
+
+
+def lay(row, at_window, **kwargs):
+    judged = judge(decoded(row, **kwargs), "words", 0.0, Guards())
+    return segments(judged, at_window, SPECIAL, lambda tokens: " ".join(map(str, tokens)))
+
+
+def test_segments_stand_at_their_place_in_the_file_and_out_of_silence():
+    heard = window(10, (100.5, 103.0), (105.0, 109.5))
+    found, rest = lay([at(0), 5, at(3.6), at(3.6), 6, at(10)], heard)
+    assert [(s.start, s.end, s.text) for s in found] == [
+        (100.5, 103.0, "5"),
+        (105.0, 109.5, "6"),
+    ]
+    assert rest is None
+
+
+def test_a_sliver_of_the_sentence_before_does_not_hold_a_segment_back():
+    heard = window(10, (100.0, 103.1), (105.0, 109.5))
+    found, _ = lay([at(0), 5, at(3), at(3), 6, at(9)], heard)
+    assert [(s.start, s.end) for s in found] == [(100.0, 103.0), (105.0, 109.0)]
+
+
+def test_words_spoken_of_the_padding_behind_the_window_are_dropped():
+    found, _ = lay([at(0), 5, at(2), at(4), 6, at(6)], window(3, (100, 103)))
+    assert [s.text for s in found] == ["5"]
+
+
+def test_the_rest_of_a_window_begins_at_its_first_speech():
+    heard = window(20, (100.0, 104.0), (112.0, 119.0))
+    found, rest = lay([at(0), 5, at(4), at(5), 6], heard)
+    assert [s.text for s in found] == ["5"]
+    assert (rest.start, rest.seconds, rest.speech) == (112.0, 8.0, ((112.0, 119.0),))
+
+
+def test_what_is_left_is_not_heard_again_when_no_speech_is_in_it():
+    _, rest = lay([at(0), 5, at(4), at(4)], window(20, (100.0, 104.0)))
+    assert rest is None
+
+
+def test_a_silent_window_has_no_segments():
+    assert lay([at(0), 5, at(2)], window(9, (100, 109)), logprob=-9.0, silence=0.9) == ([], None)
+
+
+def test_repetition_compresses_far_better_than_prose():
+    assert compression_ratio("and so " * 40) > 2.4
+    assert compression_ratio("And so, my fellow Americans, ask not what your country can do") < 2.4
+    assert compression_ratio("") == 1.0
+
+
+def test_only_rows_that_break_a_guard_are_decoded_again_and_the_last_attempt_stands_flagged():
+    attempts = []
+
+    def attempt(rows, temperature):
+        attempts.append((list(rows), temperature))
+        # Row 0 is fine at once, row 1 at 0.4, row 2 never.
+        sure = {0: 0.0, 1: 0.4, 2: 9.0}
+        return [decoded([5], logprob=-0.1 if temperature >= sure[row] else -9.0) for row in rows]
+
+    judged = decode_guarded(3, attempt, lambda tokens: "words", Guards())
+    temperatures = [(len(rows), temperature) for rows, temperature in attempts]
+    assert temperatures == [(3, 0.0), (2, 0.2), (2, 0.4), (1, 0.6), (1, 0.8), (1, 1.0)]
+    assert [one.temperature for one in judged] == [0.0, 0.4, 1.0]
+    assert [one.flags for one in judged] == [(), (), ("low-probability",)]
