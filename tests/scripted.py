@@ -46,17 +46,21 @@ def _hashed(row: int, prefix: tuple[int, ...], end_bias: float) -> Tensor:
 class ScriptedHost:
     """A host with a real rewindable memory of tokens, and scores from a script.
 
-    The hidden state of a position is (row name, position); its scores come from
-    script(row, tokens that its memory holds up to that position). Reading a slot that was never
+    The hidden state of a position is (window, position); its scores come from
+    script(window, tokens that its memory holds up to that position). Reading a slot that was never
     written fails.
     """
 
     def __init__(
-        self, rows: int, script: Callable[[int, Sequence[int]], Tensor] = hashed_scores, limit=48
+        self,
+        windows: int,
+        script: Callable[[int, Sequence[int]], Tensor] = hashed_scores,
+        limit=48,
+        beams=1,
     ) -> None:
         self.limit, self.script = limit, script
-        self.names = list(range(rows))
-        self.memory: list[dict[int, int]] = [{} for _ in range(rows)]
+        self.names = [row // beams for row in range(windows * beams)]
+        self.memory: list[dict[int, int]] = [{} for _ in self.names]
         self.passes = 0
 
     def forward(self, tokens: Tensor, starts: Sequence[int]) -> Tensor:
@@ -79,6 +83,11 @@ class ScriptedHost:
     def select(self, rows: Tensor) -> None:
         self.names = [self.names[i] for i in rows.tolist()]
         self.memory = [dict(self.memory[i]) for i in rows.tolist()]
+
+    def reorder(self, rows: Tensor) -> None:
+        names = self.names
+        self.select(rows)
+        assert self.names == names, "a row left its window"
 
 
 class Oracle:

@@ -161,7 +161,7 @@ def test_repetition_compresses_far_better_than_prose():
     assert compression_ratio("") == 1.0
 
 
-def test_only_rows_that_break_a_guard_are_decoded_again_and_the_last_attempt_stands_flagged():
+def test_only_rows_that_break_a_guard_are_decoded_again():
     attempts = []
 
     def attempt(rows, temperature):
@@ -173,5 +173,19 @@ def test_only_rows_that_break_a_guard_are_decoded_again_and_the_last_attempt_sta
     judged = decode_guarded(3, attempt, lambda tokens: "words", Guards())
     temperatures = [(len(rows), temperature) for rows, temperature in attempts]
     assert temperatures == [(3, 0.0), (2, 0.2), (2, 0.4), (1, 0.6), (1, 0.8), (1, 1.0)]
-    assert [one.temperature for one in judged] == [0.0, 0.4, 1.0]
+    assert [one.temperature for one in judged] == [0.0, 0.4, 0.0]
     assert [one.flags for one in judged] == [(), (), ("low-probability",)]
+
+
+def test_where_no_attempt_passes_the_likeliest_that_does_not_repeat_itself_stands_flagged():
+    logprobs = {0.0: -3.0, 0.2: -6.0, 0.4: -4.5, 0.6: -9.0, 0.8: -9.0, 1.0: -9.0}
+
+    def attempt(rows, temperature):
+        return [decoded([round(temperature * 10)], logprob=logprobs[temperature])]
+
+    def text(row):
+        return "and so " * 40 if row == [0] else "words"
+
+    (judged,) = decode_guarded(1, attempt, text, Guards())
+    assert judged.temperature == 0.4
+    assert judged.flags == ("low-probability",)

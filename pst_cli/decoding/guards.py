@@ -1,6 +1,9 @@
 """Guards: what tells a bad decoding from a good one, and decoding again at higher temperatures.
 
-Thresholds and order are openai/whisper's (transcribe.py, decode_with_fallback).
+Thresholds and order are openai/whisper's (transcribe.py, decode_with_fallback). Where no attempt
+passes it lets the last and hottest one stand; here the likeliest that does not repeat itself does,
+as in faster-whisper, for that is mostly the greedy one: a stock host asked for a language it was
+not trained for guesses all the time, and sampling only makes it worse.
 """
 
 from __future__ import annotations
@@ -39,6 +42,11 @@ class Judged:
     silent: bool
     flags: tuple[str, ...]
 
+    @property
+    def passes(self) -> bool:
+        """Whether it may stand: nothing is doubtful, or there was nothing to hear."""
+        return self.silent or not self.flags
+
 
 def compression_ratio(text: str) -> float:
     """Bytes of `text` per byte of its deflate; about 1 to 2 for prose, high for loops."""
@@ -63,14 +71,21 @@ def decode_guarded(
 ) -> list[Judged]:
     """Decode `rows` rows, those that break a guard again at each next temperature.
 
-    attempt(indices, temperature) decodes the rows named; the last attempt stands, flagged.
+    attempt(indices, temperature) decodes the rows named. Where none passes, the best stands,
+    flagged.
     """
-    judged: dict[int, Judged] = {}
+    attempts: list[list[Judged]] = [[] for _ in range(rows)]
     todo = list(range(rows))
     for temperature in guards.temperatures:
         for index, decoded in zip(todo, attempt(todo, temperature), strict=True):
-            judged[index] = judge(decoded, text(decoded.tokens), temperature, guards)
-        todo = [index for index in todo if judged[index].flags and not judged[index].silent]
+            attempts[index].append(judge(decoded, text(decoded.tokens), temperature, guards))
+        todo = [index for index in todo if not attempts[index][-1].passes]
         if not todo:
             break
-    return [judged[index] for index in range(rows)]
+    return [max(judged, key=_merit) for judged in attempts]
+
+
+def _merit(judged: Judged) -> tuple[bool, bool, float]:
+    """What makes one attempt better than another, the weightiest first."""
+    loops = REPETITION in judged.flags
+    return judged.passes, not loops, judged.decoded.average_logprob

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pst_cli.decoding.passes import prefill, prefixes, verify
 from pst_cli.decoding.protocols import Draft, Drafter, Host
 
 if TYPE_CHECKING:
@@ -92,40 +93,28 @@ class _Run:
 
     def _prefill(self) -> None:
         """Feed the prompts; the pass that stores them also yields each row's first token."""
-        prompts = [list(row.prompt) for row in self.rows]
-        states = self.host.forward(torch.tensor(prompts), [0] * len(prompts))
-        start = prompts[0].index(self.tokens.start)
-        silence = self.host.logits(states[:, start]).softmax(-1)[:, self.tokens.no_speech]
-        for row, probability in zip(self.rows, silence.tolist(), strict=True):
+        prompts = [row.prompt for row in self.rows]
+        scores, silence = prefill(self.host, prompts, self.tokens)
+        for row, probability in zip(self.rows, silence, strict=True):
             row.no_speech_probability = probability
-        self._accept(self.host.logits(states[:, -1:]), [Draft()] * len(self.rows))
+        self._accept(scores, [Draft()] * len(self.rows))
 
     def _round(self) -> None:
         contexts = [row.context for row in self.rows]
-        # A pass is as wide as its longest draft and padding takes positions too, so the fullest
-        # row bounds every draft; one place is the bonus token's.
-        room = self.limit - max(len(context) for context in contexts) - 1
-        drafts = self.strategy.drafter.draft(contexts, [room] * len(contexts))
-        width = 1 + max(len(draft.tokens) for draft in drafts)
-        fed = [
-            [context[-1], *draft.tokens] + [self.tokens.end] * (width - 1 - len(draft.tokens))
-            for context, draft in zip(contexts, drafts, strict=True)
-        ]
-        states = self.host.forward(torch.tensor(fed), [len(context) - 1 for context in contexts])
+        scores, drafts = verify(
+            self.host, self.strategy.drafter, contexts, self.limit, self.tokens.end
+        )
         for row, draft in zip(self.rows, drafts, strict=True):
             row.passes += 1
             row.drafted += len(draft.tokens)
-        emitted = self._accept(self.host.logits(states), drafts)
+        emitted = self._accept(scores, drafts)
         for row, count in emitted:
             row.accepted.append(count - 1)
 
     def _accept(self, scores: Tensor, drafts: Sequence[Draft]) -> list[tuple[Decoded, int]]:
         """Emit what the host agrees with; rows that end leave. Each row with its emitted count."""
-        prefixes = [
-            [[*row.tokens, *draft.tokens[:i]] for i in range(len(draft.tokens) + 1)]
-            for row, draft in zip(self.rows, drafts, strict=True)
-        ]
-        scores = self.strategy.rules(scores, prefixes)
+        before = prefixes([row.tokens for row in self.rows], drafts)
+        scores = self.strategy.rules(scores, before)
         emitted = self.strategy.acceptance(scores, drafts)
         for row, tokens, logprobs in zip(
             self.rows, emitted, _logprobs(scores, emitted), strict=True

@@ -31,6 +31,9 @@ class Host(Protocol):
     def select(self, rows: Tensor) -> None:
         """Go on with `rows` only, an index (kept,); a row may be named twice."""
 
+    def reorder(self, rows: Tensor) -> None:
+        """As `select`, but rows trade places within their own windows (beams)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:

@@ -21,25 +21,34 @@ class KVCache:
 
     The axis order of `keys` and `values` puts layers beside slots, so that the keys of a group of
     neighbouring layers, laid end to end along the key axis, are a view (`group`): that is how
-    KVSPN reads its host.
+    KVSPN reads its host. In beam search a window holds several rows, neighbours of one another
+    (row = window * beams + beam), and what they hear is stored once for all of them.
     """
 
     keys: Tensor  # (rows, heads, layers, slots, head_dim)
     values: Tensor  # (rows, heads, layers, slots, head_dim)
-    cross_keys: Tensor  # (layers, rows, heads, frames, head_dim)
-    cross_values: Tensor  # (layers, rows, heads, frames, head_dim)
+    cross_keys: Tensor  # (layers, windows, heads, frames, head_dim)
+    cross_values: Tensor  # (layers, windows, heads, frames, head_dim)
     limit: int  # slots; positions the model has an embedding for
 
     @classmethod
-    def empty(cls, cross: Tensor, limit: int) -> KVCache:
-        """A cache without tokens over `cross`, shape (2, layers, rows, heads, frames, head_dim)."""
-        _, layers, rows, heads, _, head_dim = cross.shape
-        shape = (rows, heads, layers, min(BLOCK, limit), head_dim)
+    def empty(cls, cross: Tensor, limit: int, beams: int = 1) -> KVCache:
+        """A cache without tokens, `beams` rows a window.
+
+        `cross` is (2, layers, windows, heads, frames, head_dim).
+        """
+        _, layers, windows, heads, _, head_dim = cross.shape
+        shape = (windows * beams, heads, layers, min(BLOCK, limit), head_dim)
         return cls(cross.new_zeros(shape), cross.new_zeros(shape), cross[0], cross[1], limit)
 
     @property
     def rows(self) -> int:
         return self.keys.shape[0]
+
+    @property
+    def beams(self) -> int:
+        """Rows a window."""
+        return self.rows // self.cross_keys.shape[1]
 
     @property
     def slots(self) -> int:
@@ -74,6 +83,20 @@ class KVCache:
         return self.keys[:, :, chosen].flatten(2, 3), self.values[:, :, chosen].flatten(2, 3)
 
     def select(self, rows: Tensor) -> None:
-        """Keep `rows`, an index (kept,), in that order; a row may be named twice (beams)."""
+        """Keep `rows`, an index (kept,), in that order; a row may be named twice.
+
+        Windows of several rows stay or leave whole.
+        """
+        windows = self.windows(rows)
+        self.cross_keys = self.cross_keys[:, windows]
+        self.cross_values = self.cross_values[:, windows]
+        self.reorder(rows)
+
+    def reorder(self, rows: Tensor) -> None:
+        """`select` for rows that trade places within their windows: what these hear stays."""
         self.keys, self.values = self.keys[rows], self.values[rows]
-        self.cross_keys, self.cross_values = self.cross_keys[:, rows], self.cross_values[:, rows]
+
+    def windows(self, rows: Tensor) -> Tensor:
+        """The windows that `rows`, whole windows in any order of their beams, belong to."""
+        beams = self.beams
+        return rows[::beams] // beams

@@ -72,6 +72,21 @@ def merge_heads(states: Tensor) -> Tensor:
     return states.transpose(1, 2).flatten(2)
 
 
+def attend_window(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention of rows to their windows' sound: (rows, heads, seq, head_dim), as `query`.
+
+    `keys` and `values` are (windows, heads, frames, head_dim). The beams of a window go into the
+    query axis, so that its sound is neither copied nor stored for each.
+    """
+    rows, windows = len(query), len(keys)
+    if rows == windows:
+        return functional.scaled_dot_product_attention(query, keys, values)
+    split = query.view(windows, -1, *query.shape[1:])
+    beams = split.transpose(1, 2)  # (windows, heads, beams, seq, head_dim)
+    attended = functional.scaled_dot_product_attention(beams.flatten(2, 3), keys, values)
+    return attended.reshape(beams.shape).transpose(1, 2).flatten(0, 1)
+
+
 class Step:
     """Where the tokens of one pass stand: their positions, and which slots each may see."""
 
@@ -132,7 +147,7 @@ class DecoderLayer:
         return self.self_out(merge_heads(attended))
 
     def _attend_cross(self, states: Tensor, cache: KVCache) -> Tensor:
-        attended = functional.scaled_dot_product_attention(
+        attended = attend_window(
             split_heads(self.cross_q(states), self.heads),
             cache.cross_keys[self.index],
             cache.cross_values[self.index],
@@ -155,10 +170,10 @@ class Decoder:
         """Positions the decoder can hold, prompt included (448 in every Whisper)."""
         return len(self.positions)
 
-    def open(self, encoded: Tensor) -> KVCache:
-        """A cache for windows whose encoder states are (rows, frames, d_model)."""
+    def open(self, encoded: Tensor, beams: int = 1) -> KVCache:
+        """A cache for windows whose encoder states are (windows, frames, d_model)."""
         cross = torch.stack([layer.cross(encoded) for layer in self.layers], dim=1)
-        return KVCache.empty(cross, self.limit)
+        return KVCache.empty(cross, self.limit, beams)
 
     def __call__(self, tokens: Tensor, starts: Sequence[int], cache: KVCache) -> Tensor:
         """Final hidden states, (rows, seq, d_model), of `tokens`, (rows, seq), written to `cache`.

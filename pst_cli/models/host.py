@@ -31,7 +31,8 @@ class Session:
 
     decoder: Decoder
     cache: KVCache
-    states: Tensor | None = None  # (rows, seq, d_model): the last pass, for drafters that look
+    states: Tensor | None = None  # (rows, seq, d_model) of the last pass
+    starts: Sequence[int] = ()  # where each row of the last pass began
 
     @property
     def rows(self) -> int:
@@ -43,9 +44,15 @@ class Session:
 
     def forward(self, tokens: Tensor, starts: Sequence[int]) -> Tensor:
         """One host pass; see `Decoder.forward`."""
-        device = self.cache.keys.device
-        self.states = self.decoder(tokens.to(device), starts, self.cache)
+        self.states = self.decoder(tokens.to(self.cache.keys.device), starts, self.cache)
+        self.starts = starts
         return self.states
+
+    def last_states(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """The states that the last token of each of `rows` was chosen by: (rows, 1, d_model)."""
+        assert self.states is not None
+        index = [len(row) - 2 - start for row, start in zip(rows, self.starts, strict=True)]
+        return self.states[range(len(rows)), index][:, None]
 
     def logits(self, states: Tensor) -> Tensor:
         """See `Decoder.logits`."""
@@ -53,7 +60,21 @@ class Session:
 
     def select(self, rows: Tensor) -> None:
         """Go on with `rows` only, an index (kept,)."""
-        self.cache.select(rows.to(self.cache.keys.device))
+        rows = rows.to(self.cache.keys.device)
+        self.cache.select(rows)
+        self._keep(rows)
+
+    def reorder(self, rows: Tensor) -> None:
+        """Rows trade places within their own windows (beams)."""
+        rows = rows.to(self.cache.keys.device)
+        self.cache.reorder(rows)
+        self._keep(rows)
+
+    def _keep(self, rows: Tensor) -> None:
+        """The last pass of `rows`, in that order, for drafters that look at it."""
+        if self.states is not None:
+            self.states = self.states[rows]
+            self.starts = [self.starts[row] for row in rows.tolist()]
 
 
 class Host:
@@ -117,9 +138,9 @@ class Host:
         return encoder.layer_norm(states)  # type: ignore[no-any-return]
 
     @torch.inference_mode()
-    def open(self, encoded: Tensor) -> Session:
-        """Begin decoding windows whose encoder states are (rows, frames, d_model)."""
-        return Session(self.decoder, self.decoder.open(encoded))
+    def open(self, encoded: Tensor, beams: int = 1) -> Session:
+        """Begin decoding windows, `beams` rows each; `encoded` is (windows, frames, d_model)."""
+        return Session(self.decoder, self.decoder.open(encoded, beams))
 
     @torch.inference_mode()
     def language_scores(self, encoded: Tensor, languages: Sequence[str]) -> Tensor:

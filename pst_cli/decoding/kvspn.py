@@ -1,0 +1,94 @@
+"""The KVSPN drafter: asks the parasitic network what the host will say next.
+
+The host's memory lags one token: it holds all of a row but its last, and the network embeds that
+one itself (see `models.kvspn`). The same class runs the Medusa control, whose network is fed the
+host's hidden state in place of the token.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pst_cli.decoding.proposals import Guide, Rows, propose
+from pst_cli.decoding.protocols import Draft
+from pst_cli.decoding.rules import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pst_cli.decoding.length import DraftLength
+    from pst_cli.models.host import Session
+    from pst_cli.models.kvspn import KVSPN, Pair
+
+
+class KVSPNDrafter:
+    """Drafts from the host's own memory; keeps nothing of its own but what it hears."""
+
+    def __init__(
+        self, network: KVSPN, session: Session, encoded: Tensor, guide: Guide, length: DraftLength
+    ) -> None:
+        """`encoded`, (windows, frames, d_model), is read only by own cross-attention."""
+        self.network, self.session, self.guide, self.length = network, session, guide, length
+        self._own = network.hear(encoded)
+        decoder = session.decoder
+        whole = len(network.draft_tokens) == len(decoder.embedding)
+        # A head over a part of the vocabulary is a copy of its rows: made once a batch.
+        self._head = decoder.embedding if whole else decoder.embedding[network.draft_tokens]
+        self._scatter = None if whole else network.draft_tokens
+
+    def draft(self, rows: Rows, room: Sequence[int]) -> list[Draft]:
+        length = min(self.length.next(rows), max(0, min(room)))
+        step = _Steps(self, rows) if length else None
+        drafts = propose(rows, length, step, self.guide) if step else [Draft()] * len(rows)
+        self.length.drafted(rows, [draft.tokens for draft in drafts])
+        return drafts
+
+    def select(self, rows: Tensor) -> None:
+        self.length.select(rows.tolist())
+        if self._own is not None:
+            windows = self.session.cache.windows(rows)
+            if windows.tolist() != list(range(len(self._own[0][0]))):
+                self._own = [(keys[windows], values[windows]) for keys, values in self._own]
+
+    def crosses(self) -> list[Pair]:
+        """What each block hears now."""
+        return self.network.overhear(self.session.cache) if self._own is None else self._own
+
+    def scores(self, states: Tensor) -> Tensor:
+        """(rows, 1, d_model) -> (rows, 1, vocabulary), minus infinity where it never drafts."""
+        logits = functional.linear(states, self._head).float()
+        if self._scatter is None:
+            return logits
+        everything = logits.new_full(
+            (*logits.shape[:2], len(self.session.decoder.embedding)), NEVER
+        )
+        everything[..., self._scatter] = logits
+        return everything
+
+
+class _Steps:
+    """One draft under way: the host's memory as it stands, and the state passed along."""
+
+    def __init__(self, drafter: KVSPNDrafter, rows: Rows) -> None:
+        self.drafter, self.rows = drafter, rows
+        session, network = drafter.session, drafter.network
+        self.device = session.cache.keys.device
+        self.lengths = torch.tensor([len(row) - 1 for row in rows], device=self.device)
+        self.memories = network.memories(session.cache, self.lengths)
+        self.crosses = drafter.crosses()
+        self.state = session.last_states(rows) if network.config.feed == "state" else None
+
+    def __call__(self, drafts: Rows) -> Tensor:
+        decoder = self.drafter.session.decoder
+        last = [[(draft or row)[-1]] for row, draft in zip(self.rows, drafts, strict=True)]
+        tokens = torch.tensor(last, device=self.device)
+        positions = self.lengths[:, None] + len(drafts[0])
+        embedded = functional.embedding(tokens, decoder.embedding) + decoder.positions[positions]
+        network = self.drafter.network
+        entered = network.enter(embedded, self.state)
+        self.state = network(entered, self.memories, self.crosses)
+        return self.drafter.scores(self.state)

@@ -1,0 +1,201 @@
+"""Ways of decoding: the drafter that runs beside a host, and what it needs loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from pst_cli.decoding.draft_model import ModelDrafter
+from pst_cli.decoding.kvspn import KVSPNDrafter
+from pst_cli.decoding.length import DraftLength
+from pst_cli.decoding.protocols import Drafter, Plain
+from pst_cli.errors import ModelError, UsageError
+from pst_cli.models.host import Host
+from pst_cli.models.kvspn import KVSPN, read_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from pst_cli.decoding.proposals import Guide
+    from pst_cli.models.host import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Drafting:
+    """How drafts are made and judged; None leaves a length to the method.
+
+    `top_k` above 1 is lossy: a drafted token passes if it is among the host's k likeliest.
+    """
+
+    length: int | None = None
+    confidence: float = 0.0
+    top_k: int = 1
+
+
+class Method(Protocol):
+    """One way of decoding: what its drafter hears of a window, and the drafter itself."""
+
+    @property
+    def name(self) -> str:
+        """As `--decoding` and the bench know it."""
+
+    def hear(self, log_mel: Tensor, encoded: Tensor) -> Tensor:
+        """What the drafter hears of windows; `encoded` itself where it hears what the host does."""
+
+    def start(self, session: Session, heard: Tensor, guide: Guide) -> Drafter:
+        """A drafter for rows that the host is about to decode."""
+
+
+@dataclass(frozen=True)
+class PlainMethod:
+    """No drafts: one host pass a token."""
+
+    name: str = "plain"
+
+    def hear(self, log_mel: Tensor, encoded: Tensor) -> Tensor:
+        del log_mel
+        return encoded
+
+    def start(self, session: Session, heard: Tensor, guide: Guide) -> Drafter:
+        del session, heard, guide
+        return Plain()
+
+
+PLAIN = PlainMethod()
+
+
+@dataclass(frozen=True)
+class KVSPNMethod:
+    """KVSPN, or the Medusa control, on the host's own memory."""
+
+    network: KVSPN
+    drafting: Drafting
+
+    @property
+    def name(self) -> str:
+        return "medusa" if self.network.config.feed == "state" else "kvspn"
+
+    def hear(self, log_mel: Tensor, encoded: Tensor) -> Tensor:
+        del log_mel
+        return encoded
+
+    def start(self, session: Session, heard: Tensor, guide: Guide) -> Drafter:
+        length = self.drafting.length or self.network.config.draft_length
+        fixed = DraftLength(length, fixed=True)
+        return KVSPNDrafter(self.network, session, heard, self._sure(guide), fixed)
+
+    def _sure(self, guide: Guide) -> Guide:
+        return replace(guide, confidence=self.drafting.confidence)
+
+
+@dataclass(frozen=True)
+class SpeculativeMethod:
+    """A smaller Whisper drafts; one that has the host's very encoder hears with the host's ears."""
+
+    draft: Host
+    shares_encoder: bool
+    drafting: Drafting
+    name: str = "speculative"
+
+    def hear(self, log_mel: Tensor, encoded: Tensor) -> Tensor:
+        return encoded if self.shares_encoder else self.draft.encode(log_mel)
+
+    def start(self, session: Session, heard: Tensor, guide: Guide) -> Drafter:
+        length = self.drafting.length
+        adaptive = DraftLength(length, fixed=True) if length else DraftLength()
+        beams = session.rows // len(heard)
+        own = self.draft.open(heard, beams)
+        return ModelDrafter(own, replace(guide, confidence=self.drafting.confidence), adaptive)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for; "auto" is a KVSPN where one is beside the host's weights, else plain."""
+
+    decoding: str = "auto"
+    draft_model: str | None = None  # a model's name, or a directory of a KVSPN
+
+
+def choose(
+    wish: Wish, host: Host, path: Path, drafting: Drafting, fetch: Callable[[str], Path]
+) -> Method:
+    """The method wished for, loaded; `path` holds the host's weights, fetch(name) finds others'.
+
+    Raises UsageError where what the method needs was not named.
+    """
+    if wish.decoding == "plain":
+        return PLAIN
+    if wish.draft_model is None:
+        return _beside(wish, host, path, drafting)
+    folder = Path(wish.draft_model)
+    kind = network_kind(folder)
+    if wish.decoding not in ("auto", kind or "speculative"):
+        raise UsageError(
+            f"--draft-model {wish.draft_model} is {kind or 'a whole model'}: "
+            f"it does not go with --decoding {wish.decoding}",
+            hint=f"use --decoding {kind or 'speculative'}",
+        )
+    if kind:
+        return load_kvspn(folder, host, drafting)
+    draft = Host.load(fetch(wish.draft_model), str(host.device), host.dtype)
+    return speculative(draft, host, drafting)
+
+
+def _beside(wish: Wish, host: Host, path: Path, drafting: Drafting) -> Method:
+    """What lies beside the host's weights, in a directory named after the method."""
+    if wish.decoding == "speculative":
+        hint = "add --draft-model tiny, or another smaller model"
+        raise UsageError("--decoding speculative needs a model that drafts", hint=hint)
+    name = "kvspn" if wish.decoding == "auto" else wish.decoding
+    if network_kind(path / name):
+        return load_kvspn(path / name, host, drafting)
+    if wish.decoding == "auto":
+        return PLAIN
+    hint = "name its directory with --draft-model DIR"
+    raise UsageError(f"--decoding {name}: there is none beside the host's weights", hint=hint)
+
+
+def network_kind(folder: Path) -> str | None:
+    """ "kvspn" or "medusa" where `folder` holds one of them."""
+    config = read_config(folder)
+    if config is None:
+        return None
+    return "medusa" if config.feed == "state" else "kvspn"
+
+
+def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
+    """The KVSPN in `folder`, for `host`; ModelError where it was made for another shape."""
+    network = KVSPN.load(folder)
+    config, own = network.config, host.config
+    shape = (config.d_model, config.layers, config.vocabulary)
+    if shape != (own.d_model, own.decoder_layers, own.vocab_size):
+        raise ModelError(
+            f"the KVSPN in {folder} is for another host: it has {config.layers} layers of "
+            f"{config.d_model}, this one {own.decoder_layers} of {own.d_model}",
+            hint="use the --model it was trained with",
+        )
+    return KVSPNMethod(network.to(host.device, host.dtype), drafting)
+
+
+def speculative(draft: Host, host: Host, drafting: Drafting) -> SpeculativeMethod:
+    """`draft` as drafter for `host`; UsageError where they do not speak one vocabulary."""
+    if draft.config.vocab_size != host.config.vocab_size:
+        raise UsageError(
+            f"--draft-model: its {draft.config.vocab_size} tokens are not the host's "
+            f"{host.config.vocab_size}",
+            hint="draft for tiny to medium with one of those, for large-v3 with turbo",
+        )
+    return SpeculativeMethod(draft, _same_encoder(draft, host), drafting)
+
+
+def _same_encoder(one: Host, other: Host) -> bool:
+    mine, theirs = one.encoder.state_dict(), other.encoder.state_dict()
+    return mine.keys() == theirs.keys() and all(
+        mine[name].shape == theirs[name].shape and torch.equal(mine[name], theirs[name])
+        for name in mine
+    )

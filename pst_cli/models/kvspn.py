@@ -1,0 +1,255 @@
+"""KVSPN: a small network that lives on the host decoder's key-value memory and drafts its tokens.
+
+Le et al., "Novel Parasitic Dual-Scale Modeling for Efficient and Accurate Multilingual Speech
+Translation", Interspeech 2025 (arXiv 2508.11189). The host's layers fall into as many contiguous
+groups as KVSPN has blocks. A block has queries only: its keys and values are the host's own, of all
+layers of its group, laid end to end. To draft the token after y[i], it embeds y[i] itself and reads
+the host's memory at positions < i: the memory lags one token, for the host has not been fed y[i].
+
+Beyond the paper, each a field of the config whose default is the paper's: several drafted tokens
+(the block's last state is threaded into the next step), cross-attention on the host's own
+cross-attention memory, a draft vocabulary. `feed = "state"` makes the control: Medusa heads over
+the same blocks, which see the host's last hidden state and never one another's tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pst_cli.errors import ModelError
+from pst_cli.models.decoder import Affine, Decoder, Norm, attend_window, merge_heads, split_heads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pst_cli.models.cache import KVCache
+
+KIND, CONFIG, WEIGHTS = "kvspn", "config.json", "model.safetensors"
+Pair: TypeAlias = tuple[Tensor, Tensor]  # keys and values
+FFN = 4  # times d_model; the inner width of the feed-forward, as in Whisper
+
+
+@dataclass(frozen=True)
+class KVSPNConfig:
+    """Shape of a KVSPN; the first five fields are its host's."""
+
+    d_model: int
+    heads: int
+    layers: int  # of the host's decoder
+    vocabulary: int
+    host: str = ""  # sha256 of the host's decoder weights; "" where it was not recorded
+    groups: int = 3  # blocks; each reads layers / groups of the host's layers
+    cross: Literal["own", "host"] = "own"  # own key and value projections, or the host's memory
+    feed: Literal["token", "state"] = "token"  # "state": Medusa heads, the paper's control
+    threaded: bool = False  # whether a step sees the state of the step before
+    draft_length: int = 1  # tokens it was trained to draft in one go
+    draft_vocabulary: int = 0  # tokens it may draft; 0: the host's whole vocabulary
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.groups <= self.layers:
+            raise ModelError(f"{self.groups} KVSPN blocks cannot share {self.layers} host layers")
+
+    def group(self, block: int) -> tuple[int, int]:
+        """First and last + 1 host layer that `block` reads; sizes differ by one at most."""
+        bounds = [round(i * self.layers / self.groups) for i in range(self.groups + 1)]
+        return bounds[block], bounds[block + 1]
+
+
+class Block(nn.Module):
+    """Queries over the host's memory, cross-attention to the sound, feed-forward."""
+
+    def __init__(self, config: KVSPNConfig, index: int) -> None:
+        super().__init__()
+        size = config.d_model
+        self.heads, self.own = config.heads, config.cross == "own"
+        self.first, self.last = config.group(index)
+        self.query = nn.Linear(size, size)
+        self.out = nn.Linear(size, size)
+        self.norm = nn.LayerNorm(size)
+        self.cross_norm = nn.LayerNorm(size)
+        self.cross_query = nn.Linear(size, size)
+        self.cross_kv = nn.Linear(size, 2 * size) if self.own else None
+        self.cross_out = nn.Linear(size, size)
+        self.ffn_norm = nn.LayerNorm(size)
+        self.ffn_in = nn.Linear(size, FFN * size)
+        self.ffn_out = nn.Linear(FFN * size, size)
+
+    def hear(self, encoded: Tensor) -> Pair:
+        """Own cross-attention keys and values, each (rows, heads, frames, head_dim)."""
+        assert self.cross_kv is not None
+        rows, frames, _ = encoded.shape
+        fused: Tensor = self.cross_kv(encoded)
+        keys, values = fused.view(rows, frames, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        return keys.contiguous(), values.contiguous()
+
+    def forward(self, states: Tensor, memory: Memory, cross: Pair) -> Tensor:
+        """States (rows, seq, d_model) after the block.
+
+        `memory` is the host's, of this block's group; `cross` what it hears: keys and values, each
+        (windows, heads, frames, head_dim).
+        """
+        attended = functional.scaled_dot_product_attention(
+            split_heads(self.query(states), self.heads), *memory.keys_values, memory.mask
+        )
+        states = states + self.norm(self.out(merge_heads(attended)))
+        query = split_heads(self.cross_query(self.cross_norm(states)), self.heads)
+        states = states + self.cross_out(merge_heads(attend_window(query, *cross)))
+        hidden = functional.gelu(self.ffn_in(self.ffn_norm(states)))
+        return states + self.ffn_out(hidden)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The host's self-attention keys and values of one layer group, and who may look where."""
+
+    keys_values: Pair  # each (rows, heads, layers * slots, head_dim)
+    mask: Tensor  # (rows, 1, 1 or seq, layers * slots), True where a query may look
+
+
+class KVSPN(nn.Module):
+    """The drafting network; embedding, positions and output head are the host's, not its own."""
+
+    def __init__(self, config: KVSPNConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.blocks = nn.ModuleList(Block(config, index) for index in range(config.groups))
+        self.final_norm = nn.LayerNorm(config.d_model)
+        self.thread = nn.Linear(config.d_model, config.d_model) if config.threaded else None
+        if self.thread is not None:
+            nn.init.zeros_(self.thread.weight)
+            nn.init.zeros_(self.thread.bias)
+        chosen = torch.arange(config.draft_vocabulary or config.vocabulary)
+        self.draft_tokens: Tensor  # (draft vocabulary,), ids in the host's
+        self.register_buffer("draft_tokens", chosen)
+
+    def enter(self, embedded: Tensor, previous: Tensor | None) -> Tensor:
+        """What the first block is given, (rows, seq, d_model).
+
+        `embedded` is the host's embedding of the last token at its position; `previous` the state
+        of the step before (of the host itself before the first step of a state-fed network).
+        """
+        if self.config.feed == "state":
+            assert previous is not None
+            return previous
+        if previous is None or self.thread is None:
+            return embedded
+        return embedded + self.thread(previous)  # type: ignore[no-any-return]
+
+    def forward(
+        self, states: Tensor, memories: Sequence[Memory], crosses: Sequence[Pair]
+    ) -> Tensor:
+        """States after the last block and its norm; a memory and a cross memory for each block."""
+        for block, memory, cross in zip(self.blocks, memories, crosses, strict=True):
+            states = block(states, memory, cross)
+        return self.final_norm(states)  # type: ignore[no-any-return]
+
+    def memories(self, cache: KVCache, lengths: Tensor) -> list[Memory]:
+        """Each block's view of the host's memory below `lengths`, (rows,): no copy is made."""
+        visible = torch.arange(cache.slots, device=lengths.device) < lengths[:, None]
+        found = []
+        for index in range(self.config.groups):
+            first, last = self.config.group(index)
+            mask = visible.repeat(1, last - first)[:, None, None]
+            found.append(Memory(cache.group(first, last), mask))
+        return found
+
+    def hear(self, encoded: Tensor) -> list[Pair] | None:
+        """Each block's own view of `encoded`, (windows, frames, d_model); None if it has none."""
+        if self.config.cross == "host":
+            return None
+        return [block.hear(encoded) for block in self._blocks()]
+
+    def overhear(self, cache: KVCache) -> list[Pair]:
+        """The host's cross-attention memory, of the last layer of each block's group; no copy."""
+        last = [self.config.group(index)[1] - 1 for index in range(self.config.groups)]
+        return [(cache.cross_keys[layer], cache.cross_values[layer]) for layer in last]
+
+    def start_from(self, decoder: Decoder) -> None:
+        """Begin as copies of the host's own layers, each block as the last of its group."""
+        size = self.config.d_model
+        for index, block in enumerate(self._blocks()):
+            host = decoder.layers[self.config.group(index)[1] - 1]
+            query = Affine(host.self_qkv.weight[:size], host.self_qkv.bias[:size])
+            _copy(block.query, query)
+            _copy(block.out, host.self_out)
+            _copy(block.cross_norm, host.cross_norm)
+            _copy(block.cross_query, host.cross_q)
+            _copy(block.cross_out, host.cross_out)
+            _copy(block.ffn_norm, host.ffn_norm)
+            _copy(block.ffn_in, host.ffn_in)
+            _copy(block.ffn_out, host.ffn_out)
+            if block.cross_kv is not None:
+                _copy(block.cross_kv, host.cross_kv)
+        _copy(self.final_norm, decoder.norm)
+
+    def _blocks(self) -> list[Block]:
+        return [block for block in self.blocks if isinstance(block, Block)]
+
+    def save(self, folder: Path) -> None:
+        """Write the config and, as safetensors, the weights."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        save_file(state, folder / WEIGHTS)
+        document = {"kind": KIND, **asdict(self.config)}
+        (folder / CONFIG).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> KVSPN:
+        """Read what `save` wrote; ModelError where it is not a KVSPN or is damaged."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        config = read_config(folder)
+        if config is None:
+            raise ModelError(f"{folder} holds no KVSPN")
+        network = cls(config)
+        try:
+            network.load_state_dict(load_file(folder / WEIGHTS))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"{folder} does not load as a KVSPN: {reason}") from error
+        return network.eval().requires_grad_(False)
+
+
+def read_config(folder: Path) -> KVSPNConfig | None:
+    """The config of the KVSPN in `folder`; None where there is none.
+
+    Raises ModelError where there is one that this pst does not understand.
+    """
+    try:
+        document = json.loads((folder / CONFIG).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(document, dict) or document.pop("kind", None) != KIND:
+        return None
+    try:
+        return KVSPNConfig(**document)
+    except TypeError as error:
+        reason = str(error).partition(") ")[2]
+        raise ModelError(f"{folder} holds a KVSPN of another pst: {reason}") from error
+
+
+@torch.no_grad()
+def _copy(module: nn.Linear | nn.LayerNorm, host: Affine | Norm) -> None:
+    module.weight.copy_(host.weight)
+    module.bias.copy_(host.bias)
+
+
+def paper(decoder: Decoder, heads: int, groups: int = 3) -> KVSPNConfig:
+    """The paper's form for a host: own cross-attention, one drafted token, whole vocabulary."""
+    vocabulary, d_model = decoder.embedding.shape
+    return KVSPNConfig(d_model, heads, len(decoder.layers), vocabulary, groups=groups)
+
+
+def lean(config: KVSPNConfig, length: int = 4) -> KVSPNConfig:
+    """Our own form: one block on all layers, the host's cross memory, several drafted tokens."""
+    return replace(config, groups=1, cross="host", threaded=True, draft_length=length)

@@ -1,0 +1,265 @@
+"""KVSPN, Medusa and draft models: they read what they may, and change no token."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from test_host import END, SPECIAL, START, VOCABULARY, session, sound, tiny
+
+from pst_cli.decoding.acceptance import Greedy, Sampling
+from pst_cli.decoding.draft_model import ModelDrafter
+from pst_cli.decoding.kvspn import KVSPNDrafter
+from pst_cli.decoding.length import LONGEST, DraftLength
+from pst_cli.decoding.loop import Strategy, decode
+from pst_cli.decoding.proposals import Guide, propose
+from pst_cli.decoding.protocols import Plain
+from pst_cli.decoding.rules import TokenRules
+from pst_cli.errors import ModelError
+from pst_cli.models.kvspn import KVSPN, KVSPNConfig, read_config
+
+torch.set_num_threads(1)  # tensors this small only lose by sharing
+
+PROMPT = [START]
+RULES = TokenRules(SPECIAL, VOCABULARY)
+FORMS = {
+    "paper, one group": {"groups": 1},
+    "paper, three groups": {"groups": 3},
+    "several tokens": {"groups": 2, "threaded": True, "draft_length": 4},
+    "host's cross memory": {"groups": 1, "cross": "host", "threaded": True, "draft_length": 3},
+    "draft vocabulary": {"groups": 1, "draft_vocabulary": 60, "draft_length": 2},
+    "medusa": {"groups": 3, "feed": "state", "draft_length": 3},
+}
+
+
+def network(model, seed=1, **fields):
+    torch.manual_seed(seed)
+    config = model.config
+    shape = (config.d_model, config.decoder_attention_heads, config.decoder_layers)
+    return KVSPN(KVSPNConfig(*shape, config.vocab_size, **fields)).eval()
+
+
+def encode(model, features):
+    with torch.inference_mode():
+        return model.model.encoder(features).last_hidden_state
+
+
+def drafted(model, features, net, length=None, confidence=0.0, acceptance=None):
+    host = session(model, features)
+    guide = Guide(RULES, len(PROMPT), END, confidence)
+    size = DraftLength(length or net.config.draft_length, fixed=True)
+    with torch.inference_mode():
+        drafter = KVSPNDrafter(net, host, encode(model, features), guide, size)
+        strategy = Strategy(drafter, acceptance or Greedy(), RULES)
+        return decode(host, [PROMPT] * len(features), SPECIAL, strategy)
+
+
+def plain(model, features):
+    strategy = Strategy(Plain(), Greedy(), RULES)
+    return decode(session(model, features), [PROMPT] * len(features), SPECIAL, strategy)
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+@pytest.mark.parametrize("rows", [1, 3])
+def test_an_untrained_kvspn_changes_no_token(form, rows):
+    model = tiny(11, layers=3)
+    features = sound(model, rows, 11)
+    spoken = drafted(model, features, network(model, **form))
+    assert [row.tokens for row in spoken] == [row.tokens for row in plain(model, features)]
+    assert sum(row.drafted for row in spoken) > 0
+
+
+def first_draft(model, features, net, spoil=None):
+    """Scores of one draft step when the host has been fed all but the last of six tokens."""
+    host = session(model, features)
+    row = [START, 20, 21, 22, 23, 24]
+    with torch.inference_mode():
+        host.forward(torch.tensor([row[:-1]]), [0])
+        host.forward(torch.tensor([[24, 25, 26]]), [5])  # slots at and beyond the last position
+        host.forward(torch.tensor([row[3:5]]), [3])  # the last verified pass
+        if spoil:
+            spoil(host.cache)
+        guide = Guide(RULES, len(PROMPT), END)
+        size = DraftLength(net.config.draft_length, fixed=True)
+        drafter = KVSPNDrafter(net, host, encode(model, features), guide, size)
+        heard = []
+        scores = drafter.scores
+        drafter.scores = lambda states: heard.append(scores(states)) or heard[-1].clone()
+        drafter.draft([row], [8])
+    return torch.cat(heard, 1)
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+def test_host_memory_at_or_beyond_the_last_token_is_never_read(form):
+    model = tiny(12, layers=3)
+    features, net = sound(model, 1, 12), network(tiny(12, layers=3), **form)
+
+    def spoil(cache):
+        cache.keys[:, :, :, 5:] = 1e3
+        cache.values[:, :, :, 5:] = -1e3
+
+    clean = first_draft(model, features, net)
+    assert clean.isfinite().any()
+    assert torch.equal(clean, first_draft(model, features, net, spoil))
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("form", ["paper, one group", "paper, three groups"])
+def test_every_host_layer_below_the_last_token_is_read(form, layer):
+    model = tiny(12, layers=3)
+    features, net = sound(model, 1, 12), network(tiny(12, layers=3), **FORMS[form])
+
+    def spoil(cache):
+        cache.values[:, :, layer, 4] += 1.0
+
+    clean = first_draft(model, features, net)
+    assert not torch.allclose(clean, first_draft(model, features, net, spoil))
+
+
+def test_a_token_outside_the_draft_vocabulary_is_never_drafted_and_still_decoded():
+    model = tiny(13, layers=3)
+    features = sound(model, 2, 13)
+    net = network(model, groups=1, draft_vocabulary=30, draft_length=3)
+    net.draft_tokens.copy_(torch.arange(VOCABULARY - 30, VOCABULARY))
+    proposed = []
+
+    class Watched(Greedy):
+        def __call__(self, scores, drafts):
+            proposed.extend(token for draft in drafts for token in draft.tokens)
+            return super().__call__(scores, drafts)
+
+    spoken = drafted(model, features, net, acceptance=Watched())
+    assert [row.tokens for row in spoken] == [row.tokens for row in plain(model, features)]
+    assert proposed
+    assert min(proposed) >= VOCABULARY - 30
+    assert any(token < VOCABULARY - 30 for row in spoken for token in row.tokens)
+
+
+def test_medusa_does_not_see_the_token_and_kvspn_does():
+    model = tiny(14, layers=3)
+    features = sound(model, 1, 14)
+
+    def scored(net, last):
+        host = session(model, features)
+        with torch.inference_mode():
+            host.forward(torch.tensor([[START, 20, 21]]), [0])
+            guide = Guide(RULES, 1, END)
+            drafter = KVSPNDrafter(net, host, encode(model, features), guide, DraftLength(1))
+            seen = []
+            scores = drafter.scores
+            drafter.scores = lambda states: seen.append(scores(states)) or seen[-1].clone()
+            drafter.draft([[START, 20, 21, last]], [4])
+        return seen[0]
+
+    for feed, same in (("state", True), ("token", False)):
+        net = network(model, groups=1, feed=feed)
+        assert torch.equal(scored(net, 30), scored(net, 31)) is same
+
+
+def test_a_draft_model_with_the_hosts_own_weights_is_always_right():
+    model = tiny(15, layers=2)
+    features = sound(model, 3, 15)
+    host, own = session(model, features), session(model, features)
+    length = DraftLength(4, fixed=True)
+    drafter = ModelDrafter(own, Guide(RULES, 1, END), length)
+    spoken = decode(host, [PROMPT] * 3, SPECIAL, Strategy(drafter, Greedy(), RULES))
+    assert [row.tokens for row in spoken] == [row.tokens for row in plain(model, features)]
+    assert all(sum(row.accepted) == row.drafted for row in spoken)
+    assert all(row.passes <= -(-len(row.tokens) // 5) + 1 for row in spoken)
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_a_draft_model_with_other_weights_changes_no_token(rows):
+    model, other = tiny(16, layers=3), tiny(17, layers=1)
+    features = sound(model, rows, 16)
+    drafter = ModelDrafter(session(other, features), Guide(RULES, 1, END), DraftLength(3))
+    host = session(model, features)
+    spoken = decode(host, [PROMPT] * rows, SPECIAL, Strategy(drafter, Greedy(), RULES))
+    assert [row.tokens for row in spoken] == [row.tokens for row in plain(model, features)]
+
+
+def test_sampling_with_drafts_stays_within_the_rules_and_the_limit():
+    model = tiny(18, layers=3)
+    features = sound(model, 2, 18)
+    sampling = Sampling(1.0, torch.Generator().manual_seed(0))
+    net = network(model, **FORMS["several tokens"])
+    for row in drafted(model, features, net, acceptance=sampling):
+        assert len(row.context) <= 96
+        assert row.tokens[0] >= SPECIAL.timestamp_begin
+        times = [token for token in row.tokens if token >= SPECIAL.timestamp_begin]
+        assert times == sorted(times)
+
+
+def scores_of(token, sure):
+    scores = torch.zeros(1, 1, VOCABULARY)
+    scores[..., token] = torch.tensor(sure / (1 - sure) * (VOCABULARY - 1)).log()
+    return scores
+
+
+class Free:
+    def __call__(self, scores, prefixes):
+        return scores
+
+
+def test_a_draft_stops_before_a_token_it_is_not_sure_of_and_after_the_end():
+    said = [(8, 0.9), (9, 0.8), (10, 0.4), (11, 0.9)]
+    guide = Guide(Free(), 1, END, confidence=0.5)
+    (draft,) = propose([[START]], 4, lambda drafts: scores_of(*said[len(drafts[0])]), guide)
+    assert draft.tokens == (8, 9)
+    said = [(8, 0.9), (END, 0.9), (10, 0.9)]
+    (draft,) = propose([[START]], 3, lambda drafts: scores_of(*said[len(drafts[0])]), guide)
+    assert draft.tokens == (8, END)
+
+
+def test_the_draft_length_grows_while_drafts_hold_and_shrinks_when_they_do_not():
+    length = DraftLength(3)
+    row, seen = [START], []
+    for holds in (True, True, False, False, False):
+        seen.append(length.next([row]))
+        length.drafted([row], [(7, 8)])
+        row = [*row, 7, 8 if holds else 9, 10]
+    assert seen == [3, 5, 7, 6, 5]
+    for _ in range(20):
+        length.next([row])
+        length.drafted([row], [(7,)])
+        row = [*row, 7]
+    assert length.now == LONGEST
+
+
+def test_a_kvspn_is_read_back_as_it_was_written(tmp_path):
+    net = network(tiny(19, layers=4), groups=2, threaded=True, draft_vocabulary=50)
+    net.save(tmp_path / "kvspn")
+    again = KVSPN.load(tmp_path / "kvspn")
+    assert again.config == net.config
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(net.state_dict().values(), again.state_dict().values(), strict=True)
+    )
+    assert read_config(tmp_path / "kvspn") == net.config
+    assert read_config(tmp_path) is None
+
+
+def test_a_damaged_kvspn_is_named(tmp_path):
+    network(tiny(19, layers=4), groups=2).save(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="does not load as a KVSPN"):
+        KVSPN.load(tmp_path)
+
+
+@pytest.mark.parametrize(("layers", "groups"), [(12, 3), (6, 1), (6, 4), (24, 5), (3, 3)])
+def test_layer_groups_are_contiguous_cover_all_layers_and_differ_by_one_at_most(layers, groups):
+    config = KVSPNConfig(16, 2, layers, VOCABULARY, groups=groups)
+    bounds = [config.group(block) for block in range(groups)]
+    assert [layer for first, last in bounds for layer in range(first, last)] == list(range(layers))
+    sizes = {last - first for first, last in bounds}
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_block_is_as_small_as_the_paper_says():
+    """14 d^2 for the paper's block, 12 d^2 on the host's cross memory, biases and norms aside."""
+    size = 64
+    for cross, multiple in (("own", 14), ("host", 12)):
+        config = KVSPNConfig(size, 4, 6, VOCABULARY, groups=1, cross=cross)
+        (block,) = KVSPN(config).blocks
+        matrices = sum(tensor.numel() for tensor in block.parameters() if tensor.dim() == 2)
+        assert matrices == multiple * size * size
