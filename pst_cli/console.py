@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from pst_cli.errors import OutputError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -26,10 +28,19 @@ def display(path: str | Path) -> str:
 
 
 def write(text: str) -> None:
-    """Write data to stdout at once, as UTF-8 wherever it goes, whatever the locale says."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
-    sys.stdout.buffer.flush()
+    """Write data to stdout at once, as UTF-8 wherever it goes, whatever the locale says.
+
+    Raises OutputError where it cannot take more, but for a reader that has gone: that is no news.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        hint = "write to a file on another disk with --output FILE"
+        raise OutputError(f"cannot write to stdout: {error.strerror}", hint=hint) from error
 
 
 def tell_error(error: PstError) -> None:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
 from pst_cli.audio import AudioStream, open_audio
 from pst_cli.decoding.acceptance import Acceptance, Greedy, Sampling
+from pst_cli.decoding.beam import Search, decode_beams
 from pst_cli.decoding.guards import Guards, Judged, decode_guarded
 from pst_cli.decoding.loop import Decoded, Strategy, decode
-from pst_cli.decoding.protocols import Drafter, Plain
+from pst_cli.decoding.proposals import Guide
 from pst_cli.decoding.rules import TokenRules
 from pst_cli.decoding.segments import segments
 from pst_cli.errors import ModelError, PstError
+from pst_cli.methods import PLAIN, Method
 from pst_cli.models.prompts import Ability, prompt, untrained
 from pst_cli.types import LANGUAGES, Segment, Window
 from pst_cli.vad import speech_windows, whole_windows
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from pst_cli.models.host import Host, Session
+    from pst_cli.models.host import Host
 
 VOTERS = 6  # windows; how many a file's source language is voted on by
 FOREIGN = 0.5  # below this share of the vote the six languages together are doubtful
@@ -43,6 +45,8 @@ class Options:
     source: str | None = None
     batch_size: int = 8  # windows; the first batches are smaller, so that the first text is early
     vad: bool = True
+    beams: int = 1  # hypotheses a window at temperature 0; 1: greedy
+    top_k: int = 1  # of the host's choices, those that a drafted token may be; above 1: lossy
     guards: Guards = field(default_factory=Guards)
     seed: int = 0  # of the sampling that temperatures above 0 do
 
@@ -90,46 +94,82 @@ class Note:
     file: Path | None = None
 
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Event = Opened | Heard | Finished | Failed | Note
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One window to decode; `encoded`, (frames, d_model), where that was already done."""
+    """One window to decode; `encoded`, one row, where that was already done."""
 
     file: Path
     window: Window
     prompt: tuple[int, ...]
-    encoded: Tensor | None = None
+    encoded: Encoded | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What the host and its drafter hear of windows; one tensor where they hear the same."""
+
+    host: Tensor  # (rows, frames, d_model)
+    drafter: Tensor  # (rows, frames, the drafter's d_model)
+
+    def __getitem__(self, rows: list[int]) -> Encoded:
+        host = self.host[rows]
+        return Encoded(host, host if self.drafter is self.host else self.drafter[rows])
+
+    @classmethod
+    def join(cls, parts: Sequence[Encoded]) -> Encoded:
+        """Parts of some rows each as one."""
+        host = torch.cat([part.host for part in parts])
+        if all(part.drafter is part.host for part in parts):
+            return cls(host, host)
+        return cls(host, torch.cat([part.drafter for part in parts]))
 
 
 class Translator:
     """Turns windows into judged rows with one host, whichever way the host is sped up."""
 
-    def __init__(
-        self, host: Host, options: Options, drafter: Callable[[Session], Drafter] | None = None
-    ) -> None:
-        self.host, self.options = host, options
-        self.drafter = drafter or (lambda _: Plain())
+    def __init__(self, host: Host, options: Options, method: Method = PLAIN) -> None:
+        self.host, self.options, self.method = host, options, method
         self.rules = TokenRules(host.tokens, host.config.vocab_size, device=host.device)
         self._generator = torch.Generator(host.device).manual_seed(options.seed)
 
-    def encode(self, windows: Sequence[Window]) -> Tensor:
-        """Encoder states of windows: (rows, frames, d_model)."""
-        return self.host.encode(self.host.log_mel([window.samples for window in windows]))
+    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
+        """What is heard of each window, a row each."""
+        log_mel = self.host.log_mel([window.samples for window in windows])
+        encoded = self.host.encode(log_mel)
+        every = Encoded(encoded, self.method.hear(log_mel, encoded))
+        return [every[[row]] for row in range(len(windows))]
 
-    def decode(self, encoded: Tensor, prompts: Sequence[Sequence[int]]) -> list[Judged]:
-        """Decode rows, guarded; `encoded` is (rows, frames, d_model)."""
+    def decode(self, encoded: Encoded, prompts: Sequence[Sequence[int]]) -> list[Judged]:
+        """Decode rows, guarded."""
 
         def attempt(rows: Sequence[int], temperature: float) -> list[Decoded]:
-            session = self.host.open(encoded[list(rows)])
-            strategy = Strategy(self.drafter(session), self._acceptance(temperature), self.rules)
-            return decode(session, [prompts[row] for row in rows], self.host.tokens, strategy)
+            return self._attempt(encoded[list(rows)], [prompts[row] for row in rows], temperature)
 
         return decode_guarded(len(prompts), attempt, self.host.text, self.options.guards)
 
+    def _attempt(
+        self, heard: Encoded, prompts: Sequence[Sequence[int]], temperature: float
+    ) -> list[Decoded]:
+        """Decode rows once: by search at temperature 0 where beams are asked for."""
+        beams = self.options.beams if temperature == 0 else 1
+        session = self.host.open(heard.host, beams)
+        guide = Guide(self.rules, len(prompts[0]), self.host.tokens.end)
+        drafter = self.method.start(session, heard.drafter, guide)
+        if beams > 1:
+            search = Search(drafter, self.rules)
+            return decode_beams(session, prompts, self.host.tokens, search, beams)
+        strategy = Strategy(drafter, self._acceptance(temperature), self.rules)
+        return decode(session, prompts, self.host.tokens, strategy)
+
     def _acceptance(self, temperature: float) -> Acceptance:
-        return Sampling(temperature, self._generator) if temperature > 0 else Greedy()
+        if temperature > 0:
+            return Sampling(temperature, self._generator)
+        return Greedy(self.options.top_k)
 
     def vote(self, encoded: Tensor, windows: Sequence[Window]) -> tuple[str, float]:
         """The source language that windows agree on, and its share; louder for longer windows."""
@@ -144,7 +184,7 @@ def translate(files: Iterable[Path], translator: Translator) -> Iterator[Event]:
     """Translate files one after another, their windows in shared batches."""
     run = _Run(translator)
     waiting: list[Job | Event] = []
-    for item in _work(files, translator):
+    for item in _work(files, run):
         waiting.append(item)
         if sum(isinstance(one, Job) for one in waiting) >= run.size:
             yield from run.flush(waiting)
@@ -185,13 +225,22 @@ class _Run:
             todo = rests
         return found
 
+    def encoded(self, windows: Sequence[Window]) -> Generator[Event, None, list[Encoded]]:
+        """What is heard of each window, a row each."""
+        return (yield from self._fitting(windows, self.translator.encode))
+
     def _decoded(self, jobs: Sequence[Job]) -> Generator[Event, None, list[Judged]]:
-        """Decode in batches of at most `most`; one that does not fit in memory is halved."""
-        judged: list[Judged] = []
-        while len(judged) < len(jobs):
-            batch = jobs[len(judged) : len(judged) + self.most]
+        return (yield from self._fitting(jobs, self._batch))
+
+    def _fitting(
+        self, items: Sequence[Item], work: Callable[[Sequence[Item]], list[Result]]
+    ) -> Generator[Event, None, list[Result]]:
+        """Work in batches of at most `most`; one that does not fit in memory is halved."""
+        done: list[Result] = []
+        while len(done) < len(items):
+            batch = items[len(done) : len(done) + self.most]
             try:
-                judged += self._batch(batch)
+                done += work(batch)
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
                     raise
@@ -200,13 +249,13 @@ class _Run:
                     raise ModelError("out of memory with a single window", hint=hint) from error
                 self.most = len(batch) // 2
                 yield Note(f"out of memory: going on with --batch-size {self.most}")
-        return judged
+        return done
 
     def _batch(self, jobs: Sequence[Job]) -> list[Judged]:
         fresh = [job.window for job in jobs if job.encoded is None]
         encoded = iter(self.translator.encode(fresh) if fresh else ())
         rows = [next(encoded) if job.encoded is None else job.encoded for job in jobs]
-        return self.translator.decode(torch.stack(rows), [job.prompt for job in jobs])
+        return self.translator.decode(Encoded.join(rows), [job.prompt for job in jobs])
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -215,26 +264,26 @@ def _out_of_memory(error: Exception) -> bool:
     return any(words in str(error) for words in ("allocate memory", "not enough memory"))
 
 
-def _work(files: Iterable[Path], translator: Translator) -> Iterator[Job | Event]:
+def _work(files: Iterable[Path], run: _Run) -> Iterator[Job | Event]:
     """What there is to do and to tell, in order; a file that cannot be read is a Failed."""
     for file in files:
         try:
             with open_audio(file) as audio:
                 yield Opened(file, audio.seconds)
-                yield from _file_work(file, audio, translator)
+                yield from _file_work(file, audio, run)
         except PstError as error:
             yield Failed(file, error)
 
 
-def _file_work(file: Path, audio: AudioStream, translator: Translator) -> Iterator[Job | Event]:
-    options, host = translator.options, translator.host
+def _file_work(file: Path, audio: AudioStream, run: _Run) -> Iterator[Job | Event]:
+    options, host = run.translator.options, run.translator.host
     windows = (speech_windows if options.vad else whole_windows)(audio.blocks())
-    source, heard, encoded = options.source, list[Window](), list[Tensor]()
+    source, heard, encoded = options.source, list[Window](), list[Encoded]()
     if source is None and host.ability is Ability.STOCK:
         heard = list(islice(windows, VOTERS))
-        encoded = list(translator.encode(heard)) if heard else []
+        encoded = yield from run.encoded(heard)
     if heard:
-        source, share = translator.vote(torch.stack(encoded), heard)
+        source, share = run.translator.vote(Encoded.join(encoded).host, heard)
         if share < FOREIGN:
             yield Note(f"the speech may be none of {', '.join(LANGUAGES)}", file)
     if source and untrained(host.ability, source, options.target):

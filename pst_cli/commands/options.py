@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from pst_cli.errors import UsageError
 from pst_cli.types import LANGUAGES
 
 CODES = ", ".join(LANGUAGES)
+DECODINGS = ("auto", "plain", "speculative", "kvspn", "medusa")
 FORMAT_NAMES = ("txt", "srt", "vtt", "tsv", "json")
 
 Inputs = Annotated[
@@ -47,6 +48,33 @@ Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or 
 BatchSize = Annotated[
     int, typer.Option("--batch-size", min=1, help="Windows decoded together, at most.")
 ]
+Decoding = Annotated[
+    str,
+    typer.Option(
+        "--decoding",
+        help=f"{', '.join(DECODINGS)}; auto is the fastest that the model's directory supports.",
+    ),
+]
+DraftModel = Annotated[
+    str | None,
+    typer.Option(
+        "--draft-model",
+        help="Drafts for the host: a smaller model's name, or a directory of a KVSPN.",
+    ),
+]
+DraftLength = Annotated[
+    int | None,
+    typer.Option(
+        "--draft-length", min=1, help="Tokens drafted for each host pass; the drafter's own choice."
+    ),
+]
+TopK = Annotated[
+    int,
+    typer.Option(
+        "--top-k", min=1, help="Accept a draft among the host's k likeliest; above 1 is lossy."
+    ),
+]
+Beams = Annotated[int, typer.Option("--beams", min=1, help="Beam search; 1 is greedy decoding.")]
 Vad = Annotated[
     bool, typer.Option("--vad/--no-vad", help="Hear only where a voice is detected, or all of it.")
 ]
@@ -63,6 +91,13 @@ def language(code: str, flag: str) -> str:
     if code not in LANGUAGES:
         raise UsageError(f"{flag} {code}: not a language pst knows", hint=f"one of {CODES}")
     return code
+
+
+def known(word: str, words: Sequence[str], flag: str) -> str:
+    """`word` if it is one of `words`; UsageError names `flag` and what it takes."""
+    if word not in words:
+        raise UsageError(f"{flag} {word}: no such choice", hint=f"one of {', '.join(words)}")
+    return word
 
 
 def formats(names: str) -> tuple[str, ...]:
@@ -93,6 +128,11 @@ def work_command(default: str, *, to_files: bool) -> Callable[..., None]:
         output_dir: OutputDir = None,
         device: Device = "auto",
         dtype: Dtype = "auto",
+        decoding: Decoding = "auto",
+        draft_model: DraftModel = None,
+        draft_length: DraftLength = None,
+        top_k: TopK = 1,
+        beams: Beams = 1,
         batch_size: BatchSize = 8,
         vad: Vad = True,
         skip_existing: SkipExisting = False,
@@ -117,6 +157,11 @@ def work_command(default: str, *, to_files: bool) -> Callable[..., None]:
             output_dir=output_dir,
             device=device,
             dtype=dtype,
+            decoding=known(decoding, DECODINGS, "--decoding"),
+            draft_model=draft_model,
+            draft_length=draft_length,
+            top_k=top_k,
+            beams=beams,
             batch_size=batch_size,
             vad=vad,
             skip_existing=skip_existing,

@@ -12,6 +12,7 @@ from pst_cli.batch import Skipped, split_done, write_results
 from pst_cli.commands.download import transfer_progress
 from pst_cli.commands.view import View
 from pst_cli.errors import EXIT_FAILED, EXIT_OK, UsageError
+from pst_cli.methods import Drafting, Wish, choose
 from pst_cli.models.device import choose_device, choose_dtype
 from pst_cli.models.host import Host, ability
 from pst_cli.models.prompts import check
@@ -39,6 +40,11 @@ class Request:
     output_dir: Path | None
     device: str
     dtype: str
+    decoding: str
+    draft_model: str | None
+    draft_length: int | None
+    top_k: int
+    beams: int
     batch_size: int
     vad: bool
     skip_existing: bool
@@ -48,6 +54,8 @@ class Request:
 
 def execute(request: Request) -> int:
     """Do what was asked; the exit code. Raises PstError where nothing could be started."""
+    if request.top_k > 1 and request.beams > 1:
+        raise UsageError("--top-k goes with greedy decoding only", hint="leave out --beams")
     files = find_audio(request.inputs)
     jobs = _jobs(request, files)
     todo, done = split_done(jobs) if jobs and request.skip_existing else (jobs, [])
@@ -103,6 +111,8 @@ def _to_stdout(request: Request, file: Path, view: View) -> None:
     name = (request.formats or (request.default,))[0]
     heard = _Hearing(translate([file], _translator(request, view)), view)
     segments = list(heard) if name == "json" else iter(heard)
+    if name == "json" and view.failed:
+        return
     meta = Meta(str(file), heard.source, request.target, request.model)
     for chunk in stream(name, segments, cues(segments, request.target), meta):
         console.write(chunk)
@@ -128,16 +138,28 @@ def _translator(request: Request, view: View) -> Translator:
     """Find, check and load the host; one line says which, where and in what numbers."""
     device = choose_device(request.device)
     dtype = choose_dtype(request.dtype, device)
-    with transfer_progress() as progress:
-        path = store.resolve(request.model, offline=request.offline, progress=progress)
+    path = _fetch(request.model, request)
     check(ability(path), request.model, request.target, request.source)
     host = Host.load(path, device, dtype)
+    drafting = Drafting(request.draft_length, top_k=request.top_k)
+    wish = Wish(request.decoding, request.draft_model)
+    method = choose(wish, host, path, drafting, lambda name: _fetch(name, request))
     name = str(dtype).removeprefix("torch.")
-    view.say(f"model {request.model}, device {device}, {name}, to {request.target}")
+    view.say(f"model {request.model}, device {device}, {name}, {method.name}, to {request.target}")
+    if request.top_k > 1:
+        view.say(f"--top-k {request.top_k} is lossy: the text may differ from plain decoding's")
     options = Options(
         target=request.target,
         source=request.source,
         batch_size=request.batch_size,
         vad=request.vad,
+        beams=request.beams,
+        top_k=request.top_k,
     )
-    return Translator(host, options)
+    return Translator(host, options, method)
+
+
+def _fetch(name: str, request: Request) -> Path:
+    """Where the weights are, fetched with a progress bar if they must be."""
+    with transfer_progress() as progress:
+        return store.resolve(name, offline=request.offline, progress=progress)
