@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pst_cli import __version__, console
-from pst_cli.commands import download, models, subtitle, translate
+from pst_cli.commands import bench, download, models, subtitle, translate
 from pst_cli.errors import PstError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ translate.register(app)
 subtitle.register(app)
 download.register(app)
 models.register(app)
+bench.register(app)
 
 
 def _version(asked: bool) -> None:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import torch
-
 from pst_cli.decoding.draft_model import ModelDrafter
 from pst_cli.decoding.kvspn import KVSPNDrafter
 from pst_cli.decoding.length import DraftLength
@@ -15,6 +13,7 @@ from pst_cli.decoding.protocols import Drafter, Plain
 from pst_cli.errors import ModelError, UsageError
 from pst_cli.models.host import Host
 from pst_cli.models.kvspn import KVSPN, read_config
+from pst_cli.models.linear import Affine, pack_linears
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +73,7 @@ class KVSPNMethod:
     """KVSPN, or the Medusa control, on the host's own memory."""
 
     network: KVSPN
+    head: Affine
     drafting: Drafting
 
     @property
@@ -87,7 +87,7 @@ class KVSPNMethod:
     def start(self, session: Session, heard: Tensor, guide: Guide) -> Drafter:
         length = self.drafting.length or self.network.config.draft_length
         fixed = DraftLength(length, fixed=True)
-        return KVSPNDrafter(self.network, session, heard, self._sure(guide), fixed)
+        return KVSPNDrafter(self.network, self.head, session, heard, self._sure(guide), fixed)
 
     def _sure(self, guide: Guide) -> Guide:
         return replace(guide, confidence=self.drafting.confidence)
@@ -179,7 +179,10 @@ def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
             f"{config.d_model}, this one {own.decoder_layers} of {own.d_model}",
             hint="use the --model it was trained with",
         )
-    return KVSPNMethod(network.to(host.device, host.dtype), drafting)
+    network = network.to(host.device, host.dtype)
+    head = network.head(host.decoder)
+    pack_linears(network)
+    return KVSPNMethod(network, head, drafting)
 
 
 def speculative(draft: Host, host: Host, drafting: Drafting) -> SpeculativeMethod:
@@ -190,12 +193,5 @@ def speculative(draft: Host, host: Host, drafting: Drafting) -> SpeculativeMetho
             f"{host.config.vocab_size}",
             hint="draft for tiny to medium with one of those, for large-v3 with turbo",
         )
-    return SpeculativeMethod(draft, _same_encoder(draft, host), drafting)
-
-
-def _same_encoder(one: Host, other: Host) -> bool:
-    mine, theirs = one.encoder.state_dict(), other.encoder.state_dict()
-    return mine.keys() == theirs.keys() and all(
-        mine[name].shape == theirs[name].shape and torch.equal(mine[name], theirs[name])
-        for name in mine
-    )
+    shares_encoder = draft.encoder_sums == host.encoder_sums
+    return SpeculativeMethod(draft, shares_encoder, drafting)

@@ -48,7 +48,9 @@ def drafted(model, features, net, length=None, confidence=0.0, acceptance=None):
     guide = Guide(RULES, len(PROMPT), END, confidence)
     size = DraftLength(length or net.config.draft_length, fixed=True)
     with torch.inference_mode():
-        drafter = KVSPNDrafter(net, host, encode(model, features), guide, size)
+        drafter = KVSPNDrafter(
+            net, net.head(host.decoder), host, encode(model, features), guide, size
+        )
         strategy = Strategy(drafter, acceptance or Greedy(), RULES)
         return decode(host, [PROMPT] * len(features), SPECIAL, strategy)
 
@@ -80,7 +82,9 @@ def first_draft(model, features, net, spoil=None):
             spoil(host.cache)
         guide = Guide(RULES, len(PROMPT), END)
         size = DraftLength(net.config.draft_length, fixed=True)
-        drafter = KVSPNDrafter(net, host, encode(model, features), guide, size)
+        drafter = KVSPNDrafter(
+            net, net.head(host.decoder), host, encode(model, features), guide, size
+        )
         heard = []
         scores = drafter.scores
         drafter.scores = lambda states: heard.append(scores(states)) or heard[-1].clone()
@@ -143,7 +147,9 @@ def test_medusa_does_not_see_the_token_and_kvspn_does():
         with torch.inference_mode():
             host.forward(torch.tensor([[START, 20, 21]]), [0])
             guide = Guide(RULES, 1, END)
-            drafter = KVSPNDrafter(net, host, encode(model, features), guide, DraftLength(1))
+            drafter = KVSPNDrafter(
+                net, net.head(host.decoder), host, encode(model, features), guide, DraftLength(1)
+            )
             seen = []
             scores = drafter.scores
             drafter.scores = lambda states: seen.append(scores(states)) or seen[-1].clone()

@@ -18,7 +18,7 @@ from pst_cli.types import LANGUAGES
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "man" / "pst.1"
-OPTION = re.compile(r"(?<![\w./-])--?[a-z][a-z-]*")
+OPTION = re.compile(r"(?<![\w./-])--?[a-z][a-z0-9-]*")
 
 
 def source() -> str:

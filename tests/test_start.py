@@ -9,7 +9,7 @@ import pytest
 
 HEAVY = ("torch", "transformers", "numpy", "av", "soundfile", "soxr", "silero_vad", "safetensors")
 HEAVY += ("huggingface_hub", "tokenizers", "sacrebleu")
-COMMANDS = ((), ("translate",), ("subtitle",), ("download",), ("models",))
+COMMANDS = ((), ("translate",), ("subtitle",), ("download",), ("models",), ("bench",))
 COMMANDS += tuple(("models", name) for name in ("list", "path", "verify", "rm"))
 
 

@@ -23,21 +23,29 @@ if TYPE_CHECKING:
     from pst_cli.decoding.length import DraftLength
     from pst_cli.models.host import Session
     from pst_cli.models.kvspn import KVSPN, Pair
+    from pst_cli.models.linear import Affine
 
 
 class KVSPNDrafter:
     """Drafts from the host's own memory; keeps nothing of its own but what it hears."""
 
     def __init__(
-        self, network: KVSPN, session: Session, encoded: Tensor, guide: Guide, length: DraftLength
+        self,
+        network: KVSPN,
+        head: Affine,
+        session: Session,
+        encoded: Tensor,
+        guide: Guide,
+        length: DraftLength,
     ) -> None:
-        """`encoded`, (windows, frames, d_model), is read only by own cross-attention."""
-        self.network, self.session, self.guide, self.length = network, session, guide, length
+        """`head` is the network's (`KVSPN.head`), of the session's own decoder.
+
+        `encoded`, (windows, frames, d_model), is read only by own cross-attention.
+        """
+        self.network, self.head, self.session = network, head, session
+        self.guide, self.length = guide, length
         self._own = network.hear(encoded)
-        decoder = session.decoder
-        whole = len(network.draft_tokens) == len(decoder.embedding)
-        # A head over a part of the vocabulary is a copy of its rows: made once a batch.
-        self._head = decoder.embedding if whole else decoder.embedding[network.draft_tokens]
+        whole = len(network.draft_tokens) == len(session.decoder.embedding)
         self._scatter = None if whole else network.draft_tokens
 
     def draft(self, rows: Rows, room: Sequence[int]) -> list[Draft]:
@@ -60,7 +68,7 @@ class KVSPNDrafter:
 
     def scores(self, states: Tensor) -> Tensor:
         """(rows, 1, d_model) -> (rows, 1, vocabulary), minus infinity where it never drafts."""
-        logits = functional.linear(states, self._head).float()
+        logits = self.head(states).float()
         if self._scatter is None:
             return logits
         everything = logits.new_full(

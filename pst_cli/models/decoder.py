@@ -7,59 +7,17 @@ takes several tokens a row at positions of the row's own, which is what verifyin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from pst_cli.models.cache import KVCache
+from pst_cli.models.linear import Affine, Norm, State, attend
 
-State = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Affine:
-    """x @ weight.T + bias; weight is (outputs, inputs)."""
-
-    weight: Tensor
-    bias: Tensor
-
-    @classmethod
-    def read(cls, state: State, name: str) -> Affine:
-        return cls(state[f"{name}.weight"], state[f"{name}.bias"])
-
-    @classmethod
-    def fused(cls, state: State, prefix: str, names: str) -> Affine:
-        """One product in place of several: projections `names` of `prefix`, outputs end to end.
-
-        Whisper's key projection has no bias; it gets zeros.
-        """
-        weights = [state[f"{prefix}.{name}_proj.weight"] for name in names]
-        biases = [
-            state.get(f"{prefix}.{name}_proj.bias", weight.new_zeros(len(weight)))
-            for name, weight in zip(names, weights, strict=True)
-        ]
-        return cls(torch.cat(weights), torch.cat(biases))
-
-    def __call__(self, states: Tensor) -> Tensor:
-        return functional.linear(states, self.weight, self.bias)
-
-
-@dataclass(frozen=True, slots=True)
-class Norm:
-    """Layer normalisation over the last axis."""
-
-    weight: Tensor
-    bias: Tensor
-
-    @classmethod
-    def read(cls, state: State, name: str) -> Norm:
-        return cls(state[f"{name}.weight"], state[f"{name}.bias"])
-
-    def __call__(self, states: Tensor) -> Tensor:
-        return functional.layer_norm(states, self.weight.shape, self.weight, self.bias)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def split_heads(states: Tensor, heads: int) -> Tensor:
@@ -80,10 +38,10 @@ def attend_window(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """
     rows, windows = len(query), len(keys)
     if rows == windows:
-        return functional.scaled_dot_product_attention(query, keys, values)
+        return attend(query, keys, values)
     split = query.view(windows, -1, *query.shape[1:])
     beams = split.transpose(1, 2)  # (windows, heads, beams, seq, head_dim)
-    attended = functional.scaled_dot_product_attention(beams.flatten(2, 3), keys, values)
+    attended = attend(beams.flatten(2, 3), keys, values)
     return attended.reshape(beams.shape).transpose(1, 2).flatten(0, 1)
 
 
@@ -164,6 +122,7 @@ class Decoder:
         self.positions = state["embed_positions.weight"]  # (limit, d_model)
         self.layers = [DecoderLayer(state, index, heads) for index in range(layers)]
         self.norm = Norm.read(state, "layer_norm")
+        self.head = Affine(self.embedding)
 
     @property
     def limit(self) -> int:
@@ -189,4 +148,4 @@ class Decoder:
 
     def logits(self, states: Tensor) -> Tensor:
         """Scores over the vocabulary, (..., d_model) -> (..., vocabulary), in float32."""
-        return functional.linear(states, self.embedding).float()
+        return self.head(states).float()

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pst_cli.errors import ModelError
-from pst_cli.models.decoder import Affine, Decoder, Norm, attend_window, merge_heads, split_heads
+from pst_cli.models.decoder import Decoder, attend_window, merge_heads, split_heads
+from pst_cli.models.linear import Affine, Norm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,13 +172,18 @@ class KVSPN(nn.Module):
         last = [self.config.group(index)[1] - 1 for index in range(self.config.groups)]
         return [(cache.cross_keys[layer], cache.cross_values[layer]) for layer in last]
 
+    def head(self, decoder: Decoder) -> Affine:
+        """The host's output head, cut down to the draft vocabulary: a copy, made once a host."""
+        if len(self.draft_tokens) == len(decoder.embedding):
+            return decoder.head
+        return Affine(decoder.embedding[self.draft_tokens])
+
     def start_from(self, decoder: Decoder) -> None:
         """Begin as copies of the host's own layers, each block as the last of its group."""
         size = self.config.d_model
         for index, block in enumerate(self._blocks()):
             host = decoder.layers[self.config.group(index)[1] - 1]
-            query = Affine(host.self_qkv.weight[:size], host.self_qkv.bias[:size])
-            _copy(block.query, query)
+            _copy(block.query, host.self_qkv, size)
             _copy(block.out, host.self_out)
             _copy(block.cross_norm, host.cross_norm)
             _copy(block.cross_query, host.cross_q)
@@ -239,9 +245,11 @@ def read_config(folder: Path) -> KVSPNConfig | None:
 
 
 @torch.no_grad()
-def _copy(module: nn.Linear | nn.LayerNorm, host: Affine | Norm) -> None:
-    module.weight.copy_(host.weight)
-    module.bias.copy_(host.bias)
+def _copy(module: nn.Linear | nn.LayerNorm, host: Affine | Norm, first: int | None = None) -> None:
+    """Make `module` the host's, of whose outputs only the `first` where there is a number."""
+    assert host.bias is not None
+    module.weight.copy_(host.weight[:first])
+    module.bias.copy_(host.bias[:first])
 
 
 def paper(decoder: Decoder, heads: int, groups: int = 3) -> KVSPNConfig:

@@ -1,0 +1,194 @@
+"""The run behind `bench`: check everything, load host, drafters and peers, race, tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pst_cli import console, store
+from pst_cli.audio import find_audio
+from pst_cli.bench.clips import read_clips
+from pst_cli.bench.peers import Field, Setting, load_peers
+from pst_cli.bench.plot import plot, require_plotting
+from pst_cli.bench.race import Told, silent
+from pst_cli.bench.references import read_references
+from pst_cli.bench.run import Plan, bench
+from pst_cli.commands.download import transfer_progress
+from pst_cli.commands.tables import tables
+from pst_cli.errors import UsageError
+from pst_cli.methods import Drafting, Method, load_kvspn, network_kind, speculative
+from pst_cli.models.device import choose_device, choose_dtype
+from pst_cli.models.host import Host, ability
+from pst_cli.models.prompts import check
+from pst_cli.outputs import check_writable
+from pst_cli.store import layout
+
+PARASITES = ("kvspn", "medusa")  # also their folders' names beside a host's weights
+INDENT = 2  # of the JSON document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asked for, its words already checked one by one."""
+
+    inputs: Sequence[str]
+    target: str
+    source: str | None
+    model: str
+    methods: Sequence[str]
+    named: bool  # whether these were asked for, not merely allowed
+    draft_model: str | None
+    drafters: Sequence[Path]
+    top_k: int
+    draft_length: int | None
+    rounds: int
+    batch_size: int
+    references: Path | None
+    oracle: bool
+    peers: bool
+    ct2: Path | None
+    json: bool
+    plot: Path | None
+    device: str
+    dtype: str
+    vad: bool
+    offline: bool
+    quiet: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Where the checkpoints lie."""
+
+    host: Path
+    draft: Path | None
+
+
+def execute(request: Request) -> None:
+    """Do what was asked; raises PstError where it cannot be done."""
+    files = find_audio(request.inputs)
+    references = _references(request, files)
+    if request.plot:
+        require_plotting()
+        check_writable(request.plot.parent)
+    _check_drafters(request)
+    device = choose_device(request.device)
+    dtype = choose_dtype(request.dtype, device)
+    weights = _weights(request)
+    check(ability(weights.host), request.model, request.target, request.source)
+    clips = read_clips(files, vad=request.vad)
+    host = Host.load(weights.host, device, dtype)
+    field = _peers(request, weights, host) if request.peers else Field()
+    plan = Plan(
+        model=request.model,
+        target=request.target,
+        source=request.source,
+        rounds=request.rounds,
+        batch_size=request.batch_size,
+        top_k=request.top_k,
+        oracle=request.oracle,
+        references=references,
+        peers=field.peers,
+        missing=field.missing,
+    )
+    with _progress(request.quiet) as told:
+        report = bench(host, _methods(request, weights, host), clips, plan, told)
+    if request.plot:
+        plot(report, request.plot)
+    if request.json:
+        console.write(json.dumps(report.document(), indent=INDENT, ensure_ascii=False) + "\n")
+    else:
+        console.write(tables(report))
+
+
+def _references(request: Request, files: Sequence[Path]) -> list[str]:
+    if request.references is None:
+        return []
+    return read_references(request.references, files, request.target)
+
+
+def _check_drafters(request: Request) -> None:
+    for folder in request.drafters:
+        if network_kind(folder) is None:
+            hint = "name a directory whose config.json says what drafter it is"
+            raise UsageError(f"--drafter {console.display(folder)}: no drafter there", hint=hint)
+
+
+def _weights(request: Request) -> Weights:
+    drafting = request.draft_model is not None and "speculative" in request.methods
+    with transfer_progress() as progress:
+        host = store.resolve(request.model, offline=request.offline, progress=progress)
+        draft = (
+            store.resolve(str(request.draft_model), offline=request.offline, progress=progress)
+            if drafting or (request.peers and request.draft_model)
+            else None
+        )
+    return Weights(host, draft)
+
+
+def _methods(request: Request, weights: Weights, host: Host) -> dict[str, Method]:
+    """The methods to run against plain, under the names that tell them apart."""
+    drafting = Drafting(request.draft_length, top_k=request.top_k)
+    found: dict[str, Method] = {}
+    if weights.draft and "speculative" in request.methods:
+        draft = Host.load(weights.draft, str(host.device), host.dtype)
+        found["speculative"] = speculative(draft, host, drafting)
+    beside = [folder for name in PARASITES if network_kind(folder := weights.host / name) == name]
+    folders = [*request.drafters, *beside]
+    loaded = [(folder, load_kvspn(folder, host, drafting)) for folder in folders]
+    names = [method.name for _, method in loaded]
+    _check_named(request, names)
+    for folder, method in loaded:
+        if method.name in request.methods:
+            several = names.count(method.name) > 1
+            found[f"{method.name}:{folder.name or folder}" if several else method.name] = method
+    return found
+
+
+def _check_named(request: Request, names: Sequence[str]) -> None:
+    """Refuse a method that was asked for by name and that no --drafter is for."""
+    for name in request.methods if request.named else ():
+        if name in PARASITES and name not in names:
+            hint = "add --drafter DIR, a directory with its config.json and weights"
+            raise UsageError(
+                f"--methods {name}: no such drafter was given, and none is beside the model",
+                hint=hint,
+            )
+
+
+def _peers(request: Request, weights: Weights, host: Host) -> Field:
+    given = Path(request.model)
+    own = given.is_dir() and layout.tell(given) is layout.Layout.CTRANSLATE2
+    setting = Setting(
+        checkpoint=weights.host,
+        draft=weights.draft,
+        ct2=request.ct2 or (given if own else None),
+        device=str(host.device),
+        dtype=host.dtype,
+        tokens=host.tokens,
+    )
+    return load_peers(setting)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Told]:
+    """A bar on stderr where somebody sits at a terminal."""
+    screen = console.stderr()
+    if quiet or not screen.is_terminal:
+        yield silent
+        return
+    from rich import progress as bars
+
+    with bars.Progress(
+        bars.TextColumn("measuring"),
+        bars.BarColumn(),
+        bars.TextColumn("{task.percentage:>3.0f}%"),
+        bars.TimeRemainingColumn(),
+        console=screen,
+        transient=True,
+    ) as shown:
+        task = shown.add_task("", total=None)
+        yield lambda done, whole: shown.update(task, completed=done, total=whole)
