@@ -116,6 +116,9 @@ class Encoded:
     host: Tensor  # (rows, frames, d_model)
     drafter: Tensor  # (rows, frames, the drafter's d_model)
 
+    def __len__(self) -> int:
+        return len(self.host)
+
     def __getitem__(self, rows: list[int]) -> Encoded:
         host = self.host[rows]
         return Encoded(host, host if self.drafter is self.host else self.drafter[rows])

@@ -53,9 +53,9 @@ def test_stdout_is_the_text_and_nothing_else(translate, folder):
     assert not names(folder)
 
 
-def test_one_stderr_line_names_model_device_and_dtype(translate, talking_checkpoint):
+def test_one_stderr_line_names_model_device_dtype_and_decoding(translate, talking_checkpoint):
     done = translate("clip.wav", "--device", "cpu", "--dtype", "float32")
-    assert done.err == f"pst: model {talking_checkpoint}, device cpu, float32, to en\n"
+    assert done.err == f"pst: model {talking_checkpoint}, device cpu, float32, plain, to en\n"
 
 
 def test_quiet_says_nothing_where_all_went_well(translate):
