@@ -24,7 +24,7 @@ RULES = TokenRules(SPECIAL, VOCABULARY)
 FORMS = {
     "paper, one group": {"groups": 1},
     "paper, three groups": {"groups": 3},
-    "several tokens": {"groups": 2, "threaded": True, "draft_length": 4},
+    "several tokens": {"groups": 2, "normed": True, "threaded": True, "draft_length": 4},
     "host's cross memory": {"groups": 1, "cross": "host", "threaded": True, "draft_length": 3},
     "draft vocabulary": {"groups": 1, "draft_vocabulary": 60, "draft_length": 2},
     "medusa": {"groups": 3, "feed": "state", "draft_length": 3},

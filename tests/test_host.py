@@ -21,6 +21,7 @@ from pst_cli.decoding.acceptance import Greedy
 from pst_cli.decoding.loop import Strategy, decode
 from pst_cli.decoding.protocols import Draft, Plain
 from pst_cli.decoding.rules import TokenRules
+from pst_cli.methods import PLAIN
 from pst_cli.models.cache import BLOCK
 from pst_cli.models.decoder import Decoder
 from pst_cli.models.host import Session
@@ -177,8 +178,8 @@ def test_what_a_rejected_draft_left_behind_is_never_looked_at():
         clean.forward(prompt, [0])
         dirty.forward(prompt, [0])
         dirty.forward(torch.tensor([[9, 10, 11, 12, 13]]), [3])
-        dirty.cache.keys[:, :, :, 3:] = float("nan")
-        dirty.cache.values[:, :, :, 3:] = float("nan")
+        dirty.cache.keys[:, :, :, 3:] = 1e3
+        dirty.cache.values[:, :, :, 3:] = -1e3
         for position, token in enumerate((20, 21, 22), 3):
             fed = torch.tensor([[token]])
             assert torch.equal(clean.forward(fed, [position]), dirty.forward(fed, [position]))
@@ -232,3 +233,34 @@ def test_the_real_base_model_says_what_transformers_says(base, clips, name, lang
         )
         expected = [token for token in out[0].tolist() if token not in (*prompt, host.tokens.end)]
         assert said.tokens == expected
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(("name", "language"), clip_names()[::3])
+def test_drafts_change_no_token_of_the_real_base_model(base, clips, name, language):
+    """An untrained KVSPN, and the host as its own draft model, whose every draft should hold."""
+    import numpy as np
+
+    from pst_cli.audio import open_audio
+    from pst_cli.decoding.proposals import Guide
+    from pst_cli.methods import Drafting, KVSPNMethod, speculative
+    from pst_cli.models.kvspn import KVSPN, lean, paper
+
+    host, _ = base
+    with open_audio(clips / name) as audio:
+        log_mel = host.log_mel([np.concatenate(list(audio.blocks()))])
+    encoded, rules = host.encode(log_mel), TokenRules(host.tokens, host.config.vocab_size)
+    prompt = [host.tokens.start, host.tokens.languages[language], host.tokens.transcribe]
+    network = KVSPN(lean(paper(host.decoder, host.config.decoder_attention_heads)))
+    network.start_from(host.decoder)
+    network.eval().requires_grad_(False)
+    itself = speculative(host, host, Drafting(length=4))
+    assert itself.shares_encoder
+    said = {}
+    for method in (PLAIN, KVSPNMethod(network, network.head(host.decoder), Drafting()), itself):
+        session = host.open(encoded)
+        guide = Guide(rules, len(prompt), host.tokens.end)
+        strategy = Strategy(method.start(session, encoded, guide), Greedy(), rules)
+        (said[method.name],) = decode(session, [prompt], host.tokens, strategy)
+    assert said["kvspn"].tokens == said["speculative"].tokens == said["plain"].tokens
+    assert sum(said["speculative"].accepted) == said["speculative"].drafted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pst_cli.bench.clips import Batch
     from pst_cli.bench.memory import PeakMemory
     from pst_cli.models.host import Host
+
+SETTLE = 0.3  # s; threads of an OpenMP runtime spin up to 0.2 s after their last work
 
 Told = Callable[[int, int], None]
 """Called with (batches done, batches to do)."""
@@ -78,6 +81,8 @@ def _heat(
     """One batch through all contenders; their laps are added to `run`."""
     sound = hear(host, batch)
     for contender in order:
+        # Peers bring runtimes of their own, whose threads would still burn the next one's cores.
+        time.sleep(SETTLE if any(one.kind == "peer" for one in order) else 0)
         memory.start()
         try:
             lap = contender.lap(batch, sound)

@@ -46,19 +46,22 @@ def attend_window(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 class Step:
-    """Where the tokens of one pass stand: their positions, and which slots each may see."""
+    """Where the tokens of one pass stand: their positions, and which slots each may see.
 
-    def __init__(self, starts: Sequence[int], width: int, device: torch.device) -> None:
+    Every pass looks at whole blocks of slots through a mask, one token alone too: so a token is
+    added up in one order whether it is fed alone or among others of a draft, and rounds alike.
+    """
+
+    def __init__(self, starts: Sequence[int], width: int, cache: KVCache) -> None:
         """Row r carries `width` tokens at positions starts[r] .. starts[r] + width - 1."""
-        self.span = max(starts) + width  # slots; nothing beyond is looked at
-        uniform = min(starts) == max(starts)
-        self.start = starts[0] if uniform else None
+        cache.reserve(max(starts) + width)
+        device = cache.keys.device
+        self.start = starts[0] if min(starts) == max(starts) else None
         first = torch.tensor(starts, device=device)
         self.positions = first[:, None] + torch.arange(width, device=device)  # (rows, seq)
-        self.mask: Tensor | None = None  # (rows, 1, seq, span); True where a query may look
-        if width > 1 or not uniform:
-            slots = torch.arange(self.span, device=device)
-            self.mask = (slots <= self.positions[:, :, None])[:, None]
+        slots = torch.arange(cache.slots, device=device)
+        # (rows, 1, seq, slots), True where a query may look
+        self.mask = (slots <= self.positions[:, :, None])[:, None]
 
 
 class DecoderLayer:
@@ -98,8 +101,8 @@ class DecoderLayer:
             cache.write_slice(self.index, step.start, key, value)
         attended = functional.scaled_dot_product_attention(
             query.transpose(1, 2),
-            cache.keys[:, :, self.index, : step.span],
-            cache.values[:, :, self.index, : step.span],
+            cache.keys[:, :, self.index],
+            cache.values[:, :, self.index],
             attn_mask=step.mask,
         )
         return self.self_out(merge_heads(attended))
@@ -139,8 +142,7 @@ class Decoder:
 
         Row r's tokens stand at positions starts[r], starts[r] + 1, ...; it sees every slot below.
         """
-        step = Step(starts, tokens.shape[1], tokens.device)
-        cache.reserve(step.span)
+        step = Step(starts, tokens.shape[1], cache)
         states = functional.embedding(tokens, self.embedding) + self.positions[step.positions]
         for layer in self.layers:
             states = layer(states, cache, step)

@@ -49,6 +49,7 @@ class KVSPNConfig:
     groups: int = 3  # blocks; each reads layers / groups of the host's layers
     cross: Literal["own", "host"] = "own"  # own key and value projections, or the host's memory
     feed: Literal["token", "state"] = "token"  # "state": Medusa heads, the paper's control
+    normed: bool = False  # whether queries are made of the normalised state, as in the host
     threaded: bool = False  # whether a step sees the state of the step before
     draft_length: int = 1  # tokens it was trained to draft in one go
     draft_vocabulary: int = 0  # tokens it may draft; 0: the host's whole vocabulary
@@ -71,6 +72,7 @@ class Block(nn.Module):
         size = config.d_model
         self.heads, self.own = config.heads, config.cross == "own"
         self.first, self.last = config.group(index)
+        self.query_norm = nn.LayerNorm(size) if config.normed else nn.Identity()
         self.query = nn.Linear(size, size)
         self.out = nn.Linear(size, size)
         self.norm = nn.LayerNorm(size)
@@ -97,7 +99,9 @@ class Block(nn.Module):
         (windows, heads, frames, head_dim).
         """
         attended = functional.scaled_dot_product_attention(
-            split_heads(self.query(states), self.heads), *memory.keys_values, memory.mask
+            split_heads(self.query(self.query_norm(states)), self.heads),
+            *memory.keys_values,
+            memory.mask,
         )
         states = states + self.norm(self.out(merge_heads(attended)))
         query = split_heads(self.cross_query(self.cross_norm(states)), self.heads)
@@ -185,6 +189,8 @@ class KVSPN(nn.Module):
             host = decoder.layers[self.config.group(index)[1] - 1]
             _copy(block.query, host.self_qkv, size)
             _copy(block.out, host.self_out)
+            if isinstance(block.query_norm, nn.LayerNorm):
+                _copy(block.query_norm, host.self_norm)
             _copy(block.cross_norm, host.cross_norm)
             _copy(block.cross_query, host.cross_q)
             _copy(block.cross_out, host.cross_out)
@@ -260,4 +266,4 @@ def paper(decoder: Decoder, heads: int, groups: int = 3) -> KVSPNConfig:
 
 def lean(config: KVSPNConfig, length: int = 4) -> KVSPNConfig:
     """Our own form: one block on all layers, the host's cross memory, several drafted tokens."""
-    return replace(config, groups=1, cross="host", threaded=True, draft_length=length)
+    return replace(config, groups=1, cross="host", normed=True, threaded=True, draft_length=length)

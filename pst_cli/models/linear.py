@@ -2,7 +2,7 @@
 
 PyTorch's own `linear` is built for many rows. On a processor a decoding step carries one row, a
 verified draft a handful, and the time is that of reading the weights - if the product reads them
-well. Weights packed once for oneDNN do; and a packed product gives a row the same bits whatever
+well. Weights packed once for oneDNN do. In bfloat16 they also give a row the same bits whatever
 rows stand beside it, so that verifying a draft rounds as decoding without one does.
 
 Measured on 2 cores (EPYC, AVX-512 BF16), the output head of base, 51,865 x 512, in ms for 1 / 2 /
@@ -116,7 +116,7 @@ def attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
     On a processor in two plain products: for the few queries of a decoding step PyTorch's fused
     attention is up to seven times slower in bfloat16 (8 rows of one query over 1,500 frames: 5.3 ms
-    against 0.8), and it rounds one query alone otherwise than among others.
+    against 0.8).
     """
     if query.device.type != "cpu":
         return functional.scaled_dot_product_attention(query, keys, values)
