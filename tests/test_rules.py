@@ -151,6 +151,18 @@ def test_what_is_left_is_not_heard_again_when_no_speech_is_in_it():
     assert rest is None
 
 
+def test_open_text_with_too_little_speech_left_to_hear_again_is_kept():
+    found, rest = lay([at(0), 5, at(4), at(4.2), 6], window(5, (100.0, 104.4)))
+    assert [(s.start, s.end, s.text) for s in found] == [(100.0, 104.0, "5"), (104.0, 104.4, "6")]
+    assert rest is None
+
+
+def test_a_row_that_closes_next_to_nothing_is_not_heard_again_for_ever():
+    found, rest = lay([at(0), 5, at(0.02), at(0.02)], window(20, (100.0, 119.0)))
+    assert [s.text for s in found] == ["5"]
+    assert rest is None
+
+
 def test_a_silent_window_has_no_segments():
     assert lay([at(0), 5, at(2)], window(9, (100, 109)), logprob=-9.0, silence=0.9) == ([], None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pst_cli.decoding.timestamps import Stretch, stretches
+from pst_cli.decoding.timestamps import Stretch, left_open, stretches
 from pst_cli.types import SAMPLE_RATE, Segment, SpecialTokens, Window
 
 if TYPE_CHECKING:
@@ -25,9 +25,13 @@ def segments(
     """The segments of one window, and the rest of it that is still to be heard, if any."""
     if judged.silent:
         return [], None
-    found, consumed = stretches(judged.decoded.tokens, special, window.seconds)
+    tokens = judged.decoded.tokens
+    found, consumed = stretches(tokens, special, window.seconds)
+    rest = _rest(window, consumed)
+    if rest is None and consumed < window.seconds:  # too little to hear again: take it as it is
+        found.append(Stretch(consumed, window.seconds, left_open(tokens, special)))
     made = [_segment(stretch, judged, window, text) for stretch in found]
-    return [segment for segment in made if segment is not None], _rest(window, consumed)
+    return [segment for segment in made if segment is not None], rest
 
 
 def _segment(stretch: Stretch, judged: Judged, window: Window, text: Text) -> Segment | None:
@@ -70,7 +74,7 @@ def _rest(window: Window, consumed: float) -> Window | None:
     cut = window.start + consumed
     speech = tuple((max(a, cut), b) for a, b in window.speech if b > cut)
     left = sum(b - a for a, b in speech)
-    if consumed <= 0 or left < REST:
+    if consumed < REST or left < REST:  # either way round and round would be next
         return None
     first = round((speech[0][0] - window.start) * SAMPLE_RATE)
     return Window(window.start + first / SAMPLE_RATE, window.samples[first:], speech)

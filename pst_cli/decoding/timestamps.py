@@ -49,3 +49,11 @@ def stretches(
     if text or closed_twice:
         return found, found[-1].end if found else seconds
     return found, seconds
+
+
+def left_open(tokens: Sequence[int], special: SpecialTokens) -> tuple[int, ...]:
+    """The text at the end of a row that no timestamp closes."""
+    first = len(tokens)
+    while first and tokens[first - 1] < special.timestamp_begin:
+        first -= 1
+    return tuple(tokens[first:])

@@ -110,8 +110,12 @@ class Host:
                 model = transformers.WhisperForConditionalGeneration.from_pretrained(
                     path, dtype=dtype, use_safetensors=True, local_files_only=True
                 )
-                tokenizer = transformers.WhisperTokenizerFast.from_pretrained(path)
-                features = transformers.WhisperFeatureExtractor.from_pretrained(path)
+                tokenizer = transformers.WhisperTokenizerFast.from_pretrained(
+                    path, local_files_only=True
+                )
+                features = transformers.WhisperFeatureExtractor.from_pretrained(
+                    path, local_files_only=True
+                )
             except (OSError, ValueError, KeyError, RuntimeError) as error:
                 reason = str(error).strip().splitlines()[0]
                 hint = "check it with `pst models verify`, or name another with --model"
