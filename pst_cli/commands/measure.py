@@ -44,6 +44,7 @@ class Request:
     drafters: Sequence[Path]
     top_k: int
     draft_length: int | None
+    draft_confidence: float
     rounds: int
     batch_size: int
     references: Path | None
@@ -131,7 +132,7 @@ def _weights(request: Request) -> Weights:
 
 def _methods(request: Request, weights: Weights, host: Host) -> dict[str, Method]:
     """The methods to run against plain, under the names that tell them apart."""
-    drafting = Drafting(request.draft_length, top_k=request.top_k)
+    drafting = Drafting(request.draft_length, request.draft_confidence, request.top_k)
     found: dict[str, Method] = {}
     if weights.draft and "speculative" in request.methods:
         draft = Host.load(weights.draft, str(host.device), host.dtype)

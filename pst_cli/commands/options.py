@@ -68,6 +68,15 @@ DraftLength = Annotated[
         "--draft-length", min=1, help="Tokens drafted for each host pass; the drafter's own choice."
     ),
 ]
+DraftConfidence = Annotated[
+    float,
+    typer.Option(
+        "--draft-confidence",
+        min=0.0,
+        max=1.0,
+        help="Stop a draft before a token that the drafter finds less probable than this.",
+    ),
+]
 TopK = Annotated[
     int,
     typer.Option(
@@ -131,6 +140,7 @@ def work_command(default: str, *, to_files: bool) -> Callable[..., None]:
         decoding: Decoding = "auto",
         draft_model: DraftModel = None,
         draft_length: DraftLength = None,
+        draft_confidence: DraftConfidence = 0.0,
         top_k: TopK = 1,
         beams: Beams = 1,
         batch_size: BatchSize = 8,
@@ -160,6 +170,7 @@ def work_command(default: str, *, to_files: bool) -> Callable[..., None]:
             decoding=known(decoding, DECODINGS, "--decoding"),
             draft_model=draft_model,
             draft_length=draft_length,
+            draft_confidence=draft_confidence,
             top_k=top_k,
             beams=beams,
             batch_size=batch_size,

@@ -43,6 +43,7 @@ class Request:
     decoding: str
     draft_model: str | None
     draft_length: int | None
+    draft_confidence: float
     top_k: int
     beams: int
     batch_size: int
@@ -141,7 +142,7 @@ def _translator(request: Request, view: View) -> Translator:
     path = _fetch(request.model, request)
     check(ability(path), request.model, request.target, request.source)
     host = Host.load(path, device, dtype)
-    drafting = Drafting(request.draft_length, top_k=request.top_k)
+    drafting = Drafting(request.draft_length, request.draft_confidence, request.top_k)
     wish = Wish(request.decoding, request.draft_model)
     method = choose(wish, host, path, drafting, lambda name: _fetch(name, request))
     name = str(dtype).removeprefix("torch.")
