@@ -39,3 +39,11 @@ class StoreError(ModelError):
 
 class OutputError(PstError):
     """A result cannot be written."""
+
+
+class DataError(PstError):
+    """A manifest, or what it names, cannot be used as it is."""
+
+
+class TrainingError(PstError):
+    """A training run cannot go on; its last checkpoint is whole."""

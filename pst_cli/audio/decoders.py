@@ -56,7 +56,7 @@ def open_decoder(file: BinaryIO, name: str) -> Decoder:
     file.seek(0)
     if not _is_mpeg_audio(head):
         try:
-            return SndfileDecoder(file)
+            return SndfileDecoder(file, name)
         except soundfile.LibsndfileError:
             file.seek(0)
     return ContainerDecoder(file, name, exact=not _is_mpeg_audio(head) or _has_frame_count(head))
@@ -75,24 +75,41 @@ def _has_frame_count(head: bytes) -> bool:
 class SndfileDecoder:
     """WAV, FLAC, Ogg, AIFF and the like."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._source, self._name = file, name
         self._file: Any = soundfile.SoundFile(file.fileno(), closefd=False)
         self.seconds: float | None = self._file.frames / self._file.samplerate
         self.notes: list[str] = []
 
     def pieces(self) -> Iterator[Piece]:
-        rate, done, broken = self._file.samplerate, 0, False
-        while not broken:
+        rate, done = self._file.samplerate, 0.0  # s
+        while True:
             try:
                 frames = self._file.read(READ_FRAMES, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError:
-                broken = True  # a damaged or missing end: keep what came before it
-            else:
-                if not len(frames):
-                    break
-                done += len(frames)
-                yield Piece(rate, frames)
-        self._note_early_end(done / rate)
+            except soundfile.LibsndfileError:  # a damaged or missing end: keep what came before it
+                for piece in self._what_others_read(done):
+                    done += len(piece.frames) / piece.rate
+                    yield piece
+                break
+            if not len(frames):
+                break
+            done += len(frames) / rate
+            yield Piece(rate, frames)
+        self._note_early_end(done)
+
+    def _what_others_read(self, seconds: float) -> Iterator[Piece]:
+        """FFmpeg's reading from `seconds` on: libsndfile breaks off in some whole Opus files."""
+        if self._file.format != "OGG":
+            return
+        self._source.seek(0)
+        other, position = ContainerDecoder(self._source, self._name, exact=False), 0.0
+        for rate, frames in other.pieces():
+            skipped = min(len(frames), max(0, round((seconds - position) * rate)))
+            position += len(frames) / rate
+            if skipped < len(frames):
+                yield Piece(rate, frames[skipped:])
+        self.notes += other.notes
+        other.close()
 
     def _note_early_end(self, seconds: float) -> None:
         declared = self._declared_seconds()
