@@ -11,9 +11,10 @@ from pst_cli.decoding.kvspn import KVSPNDrafter
 from pst_cli.decoding.length import DraftLength
 from pst_cli.decoding.protocols import Drafter, Plain
 from pst_cli.errors import ModelError, UsageError
-from pst_cli.models.host import Host
+from pst_cli.models.adapter import DIGITS
 from pst_cli.models.kvspn import KVSPN, read_config
 from pst_cli.models.linear import Affine, pack_linears
+from pst_cli.weights import locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pst_cli.decoding.proposals import Guide
-    from pst_cli.models.host import Session
+    from pst_cli.models.host import Host, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def choose(
         )
     if kind:
         return load_kvspn(folder, host, drafting)
-    draft = Host.load(fetch(wish.draft_model), str(host.device), host.dtype)
+    draft = locate(wish.draft_model, fetch).load(str(host.device), host.dtype)
     return speculative(draft, host, drafting)
 
 
@@ -169,14 +170,21 @@ def network_kind(folder: Path) -> str | None:
 
 
 def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
-    """The KVSPN in `folder`, for `host`; ModelError where it was made for another shape."""
+    """The KVSPN in `folder`, for `host`; ModelError where it was made for another."""
     network = KVSPN.load(folder)
     config, own = network.config, host.config
     shape = (config.d_model, config.layers, config.vocabulary)
+    other = ""
     if shape != (own.d_model, own.decoder_layers, own.vocab_size):
+        other = (
+            f"it has {config.layers} layers of {config.d_model}, "
+            f"this one {own.decoder_layers} of {own.d_model}"
+        )
+    elif config.host and config.host != host.fingerprint:
+        other = f"its weights are {config.host[:DIGITS]}, this one's {host.fingerprint[:DIGITS]}"
+    if other:
         raise ModelError(
-            f"the KVSPN in {folder} is for another host: it has {config.layers} layers of "
-            f"{config.d_model}, this one {own.decoder_layers} of {own.d_model}",
+            f"the KVSPN in {folder} is for another host: {other}",
             hint="use the --model it was trained with",
         )
     network = network.to(host.device, host.dtype)
@@ -187,11 +195,12 @@ def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
 
 def speculative(draft: Host, host: Host, drafting: Drafting) -> SpeculativeMethod:
     """`draft` as drafter for `host`; UsageError where they do not speak one vocabulary."""
-    if draft.config.vocab_size != host.config.vocab_size:
+    if draft.words() != host.words():
         raise UsageError(
             f"--draft-model: its {draft.config.vocab_size} tokens are not the host's "
             f"{host.config.vocab_size}",
-            hint="draft for tiny to medium with one of those, for large-v3 with turbo",
+            hint="draft for tiny to medium with one of those, for large-v3 with turbo; a model "
+            "whose vocabulary is trimmed drafts for its like alone",
         )
     shares_encoder = draft.encoder_sums == host.encoder_sums
     return SpeculativeMethod(draft, shares_encoder, drafting)

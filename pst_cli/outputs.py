@@ -5,16 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import unicodedata
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pst_cli.console import display
-from pst_cli.errors import OutputError
+from pst_cli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,6 +87,35 @@ def check_writable(directory: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise _explained(directory, error) from error
+
+
+def check_new(directory: Path) -> None:
+    """UsageError where a directory that is to be made anew holds something already."""
+    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
+        hint = "name a directory that is new or empty"
+        raise UsageError(f"--output {display(directory)}: there is something already", hint=hint)
+
+
+@contextmanager
+def landing(directory: Path) -> Iterator[Path]:
+    """A hidden folder beside `directory` that becomes it in one rename, or vanishes.
+
+    Raises OutputError where the disk refuses.
+    """
+    directory = _absolute(directory)
+    work = directory.parent / f".{directory.name}.{secrets.token_hex(4)}"
+    try:
+        work.mkdir(parents=True)
+        yield work
+        if directory.is_dir():
+            directory.rmdir()
+        work.rename(directory)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        hint = "make room there, or name another directory with --output"
+        raise OutputError(f"cannot write {display(directory)}: {reason}", hint=hint) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def write_atomic(path: Path, text: str) -> None:

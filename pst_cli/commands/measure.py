@@ -21,10 +21,11 @@ from pst_cli.commands.tables import tables
 from pst_cli.errors import UsageError
 from pst_cli.methods import Drafting, Method, load_kvspn, network_kind, speculative
 from pst_cli.models.device import choose_device, choose_dtype
-from pst_cli.models.host import Host, ability
+from pst_cli.models.host import Host
 from pst_cli.models.prompts import check
 from pst_cli.outputs import check_writable
 from pst_cli.store import layout
+from pst_cli.weights import Checkpoint, locate
 
 PARASITES = ("kvspn", "medusa")  # also their folders' names beside a host's weights
 INDENT = 2  # of the JSON document
@@ -64,8 +65,8 @@ class Request:
 class Weights:
     """Where the checkpoints lie."""
 
-    host: Path
-    draft: Path | None
+    host: Checkpoint
+    draft: Checkpoint | None
 
 
 def execute(request: Request) -> None:
@@ -79,9 +80,9 @@ def execute(request: Request) -> None:
     device = choose_device(request.device)
     dtype = choose_dtype(request.dtype, device)
     weights = _weights(request)
-    check(ability(weights.host), request.model, request.target, request.source)
+    check(weights.host.ability, request.model, request.target, request.source)
     clips = read_clips(files, vad=request.vad)
-    host = Host.load(weights.host, device, dtype)
+    host = weights.host.load(device, dtype)
     field = _peers(request, weights, host) if request.peers else Field()
     plan = Plan(
         model=request.model,
@@ -120,13 +121,14 @@ def _check_drafters(request: Request) -> None:
 
 def _weights(request: Request) -> Weights:
     drafting = request.draft_model is not None and "speculative" in request.methods
+    wanted = drafting or (request.peers and request.draft_model)
     with transfer_progress() as progress:
-        host = store.resolve(request.model, offline=request.offline, progress=progress)
-        draft = (
-            store.resolve(str(request.draft_model), offline=request.offline, progress=progress)
-            if drafting or (request.peers and request.draft_model)
-            else None
-        )
+
+        def fetch(name: str) -> Path:
+            return store.resolve(name, offline=request.offline, progress=progress)
+
+        host = locate(request.model, fetch)
+        draft = locate(str(request.draft_model), fetch) if wanted else None
     return Weights(host, draft)
 
 
@@ -135,9 +137,10 @@ def _methods(request: Request, weights: Weights, host: Host) -> dict[str, Method
     drafting = Drafting(request.draft_length, request.draft_confidence, request.top_k)
     found: dict[str, Method] = {}
     if weights.draft and "speculative" in request.methods:
-        draft = Host.load(weights.draft, str(host.device), host.dtype)
+        draft = weights.draft.load(str(host.device), host.dtype)
         found["speculative"] = speculative(draft, host, drafting)
-    beside = [folder for name in PARASITES if network_kind(folder := weights.host / name) == name]
+    own = weights.host.path
+    beside = [folder for name in PARASITES if network_kind(folder := own / name) == name]
     folders = [*request.drafters, *beside]
     loaded = [(folder, load_kvspn(folder, host, drafting)) for folder in folders]
     names = [method.name for _, method in loaded]
@@ -161,11 +164,15 @@ def _check_named(request: Request, names: Sequence[str]) -> None:
 
 
 def _peers(request: Request, weights: Weights, host: Host) -> Field:
+    for named in (weights.host, weights.draft):
+        if named and named.adapter:
+            hint = f"merge it first: pst export {console.display(named.path)} --output DIR"
+            raise UsageError(f"--peers: {console.display(named.path)} is an adapter", hint=hint)
     given = Path(request.model)
     own = given.is_dir() and layout.tell(given) is layout.Layout.CTRANSLATE2
     setting = Setting(
-        checkpoint=weights.host,
-        draft=weights.draft,
+        checkpoint=weights.host.host,
+        draft=weights.draft.host if weights.draft else None,
         ct2=request.ct2 or (given if own else None),
         device=str(host.device),
         dtype=host.dtype,

@@ -14,13 +14,13 @@ from pst_cli.commands.view import View
 from pst_cli.errors import EXIT_FAILED, EXIT_OK, UsageError
 from pst_cli.methods import Drafting, Wish, choose
 from pst_cli.models.device import choose_device, choose_dtype
-from pst_cli.models.host import Host, ability
 from pst_cli.models.prompts import check
 from pst_cli.outputs import Job, check_writable, plan
 from pst_cli.pipeline import Event, Finished, Heard, Options, Translator, translate
 from pst_cli.subtitles.cues import cues
 from pst_cli.subtitles.formats import Meta, stream
 from pst_cli.types import Segment
+from pst_cli.weights import locate
 
 STDIN = "-"
 
@@ -137,14 +137,18 @@ class _Hearing:
 
 def _translator(request: Request, view: View) -> Translator:
     """Find, check and load the host; one line says which, where and in what numbers."""
+
+    def fetch(name: str) -> Path:
+        return _fetch(name, request)
+
     device = choose_device(request.device)
     dtype = choose_dtype(request.dtype, device)
-    path = _fetch(request.model, request)
-    check(ability(path), request.model, request.target, request.source)
-    host = Host.load(path, device, dtype)
+    checkpoint = locate(request.model, fetch)
+    check(checkpoint.ability, request.model, request.target, request.source)
+    host = checkpoint.load(device, dtype)
     drafting = Drafting(request.draft_length, request.draft_confidence, request.top_k)
     wish = Wish(request.decoding, request.draft_model)
-    method = choose(wish, host, path, drafting, lambda name: _fetch(name, request))
+    method = choose(wish, host, checkpoint.path, drafting, fetch)
     name = str(dtype).removeprefix("torch.")
     view.say(f"model {request.model}, device {device}, {name}, {method.name}, to {request.target}")
     if request.top_k > 1:

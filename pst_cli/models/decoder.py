@@ -30,18 +30,21 @@ def merge_heads(states: Tensor) -> Tensor:
     return states.transpose(1, 2).flatten(2)
 
 
-def attend_window(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def attend_window(
+    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
+) -> Tensor:
     """Attention of rows to their windows' sound: (rows, heads, seq, head_dim), as `query`.
 
     `keys` and `values` are (windows, heads, frames, head_dim). The beams of a window go into the
-    query axis, so that its sound is neither copied nor stored for each.
+    query axis, so that its sound is neither copied nor stored for each. `mask`, (windows, 1, 1,
+    frames), is True where there is sound; None: everywhere.
     """
     rows, windows = len(query), len(keys)
     if rows == windows:
-        return attend(query, keys, values)
+        return attend(query, keys, values, mask)
     split = query.view(windows, -1, *query.shape[1:])
     beams = split.transpose(1, 2)  # (windows, heads, beams, seq, head_dim)
-    attended = attend(beams.flatten(2, 3), keys, values)
+    attended = attend(beams.flatten(2, 3), keys, values, mask)
     return attended.reshape(beams.shape).transpose(1, 2).flatten(0, 1)
 
 

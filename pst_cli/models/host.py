@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,18 +12,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from pst_cli.errors import ModelError
+from pst_cli.models.adapter import Adapter, fingerprint, read_json, read_state
 from pst_cli.models.decoder import Decoder
+from pst_cli.models.features import LogMel
 from pst_cli.models.linear import pack_linears
 from pst_cli.models.prompts import Ability
-from pst_cli.types import SAMPLE_RATE, Samples, SpecialTokens
+from pst_cli.types import WINDOW_SECONDS, Samples, SpecialTokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pst_cli.models.cache import KVCache
 
-MULTILINGUAL = 51_865  # tokens; the smallest vocabulary that has language tokens
+DECLARED = {one.name.lower().replace("_", "-"): one for one in Ability}  # as in config.json
 
 
 @dataclass
@@ -81,14 +83,25 @@ class Session:
 class Host:
     """A Whisper checkpoint ready to run: sound in, encoder states and decoding sessions out."""
 
-    def __init__(self, model: Any, tokenizer: Any, features: Any, ability: Ability) -> None:
-        """Take over a transformers WhisperForConditionalGeneration; its decoder is given up."""
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        features: Any,
+        ability: Ability,
+        identify: Callable[[], str] = str,
+    ) -> None:
+        """Take over a transformers WhisperForConditionalGeneration; its decoder is given up.
+
+        `identify` tells its fingerprint, "" where that is not known.
+        """
         self.ability = ability
+        self._identify = identify
         self.config = model.config
         self.device, self.dtype = model.device, model.dtype
         self.tokens = special_tokens(tokenizer, model.generation_config)
         self.alignment_heads = getattr(model.generation_config, "alignment_heads", None)
-        self._tokenizer, self._features = tokenizer, features
+        self._tokenizer, self._features = tokenizer, LogMel(features, str(model.device))
         self.encoder = model.model.encoder
         self.encoder_sums = _sums(self.encoder)
         pack_linears(self.encoder)
@@ -100,35 +113,30 @@ class Host:
         del model.model.decoder, model.proj_out
 
     @classmethod
-    def load(cls, path: Path, device: str, dtype: torch.dtype) -> Host:
-        """Load a checkpoint directory in transformers' layout.
+    def load(cls, path: Path, device: str, dtype: torch.dtype, adapter: Path | None = None) -> Host:
+        """Load a checkpoint directory in transformers' layout, with the adapter in another merged.
 
-        Raises ModelError where it is not a whole Whisper checkpoint.
+        Raises ModelError where it is not a whole Whisper checkpoint, or not the adapter's host.
         """
-        with _transformers_quietly() as transformers:
-            try:
-                model = transformers.WhisperForConditionalGeneration.from_pretrained(
-                    path, dtype=dtype, use_safetensors=True, local_files_only=True
-                )
-                tokenizer = transformers.WhisperTokenizerFast.from_pretrained(
-                    path, local_files_only=True
-                )
-                features = transformers.WhisperFeatureExtractor.from_pretrained(
-                    path, local_files_only=True
-                )
-            except (OSError, ValueError, KeyError, RuntimeError) as error:
-                reason = str(error).strip().splitlines()[0]
-                hint = "check it with `pst models verify`, or name another with --model"
-                raise ModelError(f"{path} does not load as Whisper: {reason}", hint=hint) from error
+        model, tokenizer, features = read_parts(path, dtype, adapter)
         model = model.to(device).eval()
-        return cls(model, tokenizer, features, ability(path))
 
-    def log_mel(self, sounds: Sequence[Samples]) -> Tensor:
-        """Log-mel spectrograms of windows, padded to 30 s: (rows, mels, frames)."""
-        features = self._features(
-            list(sounds), sampling_rate=SAMPLE_RATE, return_tensors="pt", device=str(self.device)
-        )
-        return features.input_features.to(self.device, self.dtype)  # type: ignore[no-any-return]
+        def identify() -> str:
+            return Adapter.load(adapter).fingerprint if adapter else fingerprint(read_state(path))
+
+        return cls(model, tokenizer, features, ability(adapter or path, path), identify)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The hash by which adapters and drafters name this host; "" where it is not known.
+
+        The files are read again, once, and only where somebody asks: 0.1 s for base.
+        """
+        return self._identify()
+
+    def log_mel(self, sounds: Sequence[Samples], seconds: float = WINDOW_SECONDS) -> Tensor:
+        """Log-mel spectrograms of windows, padded to `seconds`: (rows, mels, frames)."""
+        return self._features(sounds, seconds).to(self.device, self.dtype)
 
     @torch.inference_mode()
     def encode(self, log_mel: Tensor) -> Tensor:
@@ -159,6 +167,11 @@ class Host:
         scores = logits[:, [self.tokens.languages[name] for name in every]].log_softmax(-1)
         return scores[:, [every.index(name) for name in languages]]
 
+    def words(self) -> dict[str, int]:
+        """The text tokens it knows, and their ids."""
+        known: dict[str, int] = self._tokenizer.get_vocab()
+        return {word: index for word, index in known.items() if index < self.tokens.end}
+
     def text(self, tokens: Sequence[int]) -> str:
         """The text of `tokens`; special tokens and timestamps are left out."""
         plain = [token for token in tokens if token < self.tokens.end]
@@ -172,17 +185,50 @@ def _sums(module: torch.nn.Module) -> dict[str, float]:
     }
 
 
-def ability(path: Path) -> Ability:
+def read_parts(path: Path, dtype: torch.dtype, adapter: Path | None) -> tuple[Any, Any, Any]:
+    """Transformers' model, tokenizer and feature extractor of a checkpoint, an adapter merged.
+
+    Raises ModelError as `Host.load` does.
+    """
+    change = Adapter.load(adapter) if adapter else None
+    with transformers_quietly() as transformers:
+        try:
+            return (
+                _load_model(transformers, path, dtype, change),
+                transformers.WhisperTokenizerFast.from_pretrained(path, local_files_only=True),
+                transformers.WhisperFeatureExtractor.from_pretrained(path, local_files_only=True),
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            hint = "check it with `pst models verify`, or name another with --model"
+            raise ModelError(f"{path} does not load as Whisper: {reason}", hint=hint) from error
+
+
+def _load_model(transformers: Any, path: Path, dtype: torch.dtype, adapter: Adapter | None) -> Any:
+    kind = transformers.WhisperForConditionalGeneration
+    if adapter is None:
+        return kind.from_pretrained(path, dtype=dtype, use_safetensors=True, local_files_only=True)
+    config = transformers.WhisperConfig(**adapter.model)
+    model = kind.from_pretrained(
+        None, config=config, state_dict=adapter.merged(path), dtype=dtype, local_files_only=True
+    )
+    model.generation_config = transformers.GenerationConfig.from_pretrained(path)
+    return model
+
+
+def ability(path: Path, host: Path | None = None) -> Ability:
     """What the checkpoint in `path` was trained to do, told from its config.json.
 
-    pst's own hosts declare it ("pst": {"ability": "many-to-many"}). English-only vocabularies lack
-    one language token. Distilled hosts, turbo among them, have fewer decoder than encoder layers
-    and were trained on transcription alone.
+    pst's own hosts declare it ("pst": {"ability": "many-to-many"}). English-only ones have no
+    language tokens that mean anything (an adapter has those of its `host`). Distilled ones, turbo
+    among them, have fewer decoder than encoder layers and were trained on transcription alone.
     """
-    config = json.loads((path / "config.json").read_text("utf-8"))
-    if config.get("pst", {}).get("ability") == "many-to-many":
-        return Ability.MANY_TO_MANY
-    if config["vocab_size"] < MULTILINGUAL:
+    config = read_json(path / "config.json")
+    if declared := config.get("pst", {}).get("ability"):
+        if declared in DECLARED:
+            return DECLARED[declared]
+        raise ModelError(f"{path} was made by another pst: its ability is {declared}")
+    if not read_json((host or path) / "generation_config.json").get("lang_to_id"):
         return Ability.ENGLISH_ONLY
     if config["decoder_layers"] < config["encoder_layers"]:
         return Ability.TRANSCRIBE
@@ -212,8 +258,8 @@ def special_tokens(tokenizer: Any, generation: Any) -> SpecialTokens:
 
 
 @contextmanager
-def _transformers_quietly() -> Iterator[Any]:
-    """Transformers with its progress bars and warnings off while a checkpoint loads."""
+def transformers_quietly() -> Iterator[Any]:
+    """Transformers with its progress bars and warnings off, while a checkpoint loads."""
     import transformers
     from transformers.utils import logging
 

@@ -25,6 +25,7 @@ from torch.nn import functional
 from pst_cli.errors import ModelError
 from pst_cli.models.decoder import Decoder, attend_window, merge_heads, split_heads
 from pst_cli.models.linear import Affine, Norm
+from pst_cli.models.tensors import load_tensors, save_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ class KVSPNConfig:
     heads: int
     layers: int  # of the host's decoder
     vocabulary: int
-    host: str = ""  # sha256 of the host's decoder weights; "" where it was not recorded
+    host: str = ""  # the host's fingerprint; "" where it was not recorded
     groups: int = 3  # blocks; each reads layers / groups of the host's layers
     cross: Literal["own", "host"] = "own"  # own key and value projections, or the host's memory
     feed: Literal["token", "state"] = "token"  # "state": Medusa heads, the paper's control
@@ -92,11 +93,13 @@ class Block(nn.Module):
         keys, values = fused.view(rows, frames, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
         return keys.contiguous(), values.contiguous()
 
-    def forward(self, states: Tensor, memory: Memory, cross: Pair) -> Tensor:
+    def forward(
+        self, states: Tensor, memory: Memory, cross: Pair, heard: Tensor | None = None
+    ) -> Tensor:
         """States (rows, seq, d_model) after the block.
 
         `memory` is the host's, of this block's group; `cross` what it hears: keys and values, each
-        (windows, heads, frames, head_dim).
+        (windows, heads, frames, head_dim), of which `heard` masks the padding, if there is any.
         """
         attended = functional.scaled_dot_product_attention(
             split_heads(self.query(self.query_norm(states)), self.heads),
@@ -105,7 +108,7 @@ class Block(nn.Module):
         )
         states = states + self.norm(self.out(merge_heads(attended)))
         query = split_heads(self.cross_query(self.cross_norm(states)), self.heads)
-        states = states + self.cross_out(merge_heads(attend_window(query, *cross)))
+        states = states + self.cross_out(merge_heads(attend_window(query, *cross, heard)))
         hidden = functional.gelu(self.ffn_in(self.ffn_norm(states)))
         return states + self.ffn_out(hidden)  # type: ignore[no-any-return]
 
@@ -148,11 +151,15 @@ class KVSPN(nn.Module):
         return embedded + self.thread(previous)  # type: ignore[no-any-return]
 
     def forward(
-        self, states: Tensor, memories: Sequence[Memory], crosses: Sequence[Pair]
+        self,
+        states: Tensor,
+        memories: Sequence[Memory],
+        crosses: Sequence[Pair],
+        heard: Tensor | None = None,
     ) -> Tensor:
         """States after the last block and its norm; a memory and a cross memory for each block."""
         for block, memory, cross in zip(self.blocks, memories, crosses, strict=True):
-            states = block(states, memory, cross)
+            states = block(states, memory, cross, heard)
         return self.final_norm(states)  # type: ignore[no-any-return]
 
     def memories(self, cache: KVCache, lengths: Tensor) -> list[Memory]:
@@ -206,27 +213,21 @@ class KVSPN(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write the config and, as safetensors, the weights."""
-        from safetensors.torch import save_file
-
         folder.mkdir(parents=True, exist_ok=True)
-        state = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(state, folder / WEIGHTS)
+        save_tensors(self.state_dict(), folder / WEIGHTS)
         document = {"kind": KIND, **asdict(self.config)}
         (folder / CONFIG).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> KVSPN:
         """Read what `save` wrote; ModelError where it is not a KVSPN or is damaged."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         config = read_config(folder)
         if config is None:
             raise ModelError(f"{folder} holds no KVSPN")
         network = cls(config)
         try:
-            network.load_state_dict(load_file(folder / WEIGHTS))
-        except (OSError, RuntimeError, SafetensorError) as error:
+            network.load_state_dict(load_tensors(folder / WEIGHTS))
+        except (OSError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelError(f"{folder} does not load as a KVSPN: {reason}") from error
         return network.eval().requires_grad_(False)

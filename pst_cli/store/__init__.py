@@ -1,7 +1,8 @@
 """Where weights come from.
 
 Every name resolves to a directory in transformers layout: config.json, generation_config.json,
-preprocessor_config.json, tokenizer.json and model.safetensors (or shards with their index).
+preprocessor_config.json, tokenizer.json and model.safetensors (or shards with their index). Or it
+is an adapter of pst's own: config.json, which names the host to resolve next, and its tensors.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def path(name: str) -> Path:
         return shelf.check(key)
     parsed = names.parse(name)
     if isinstance(parsed, names.LocalName):
-        if layout.tell(parsed.path) is layout.Layout.TRANSFORMERS:
+        if layout.tell(parsed.path) is not layout.Layout.CTRANSLATE2:
             layout.check(parsed.path)
             return parsed.path
     elif found := hub.cached(parsed):
@@ -132,7 +133,7 @@ def _landed_entry(key: str) -> Entry:
 
 
 def _size(directory: Path) -> int:
-    return sum(file.stat().st_size for file in directory.iterdir() if file.is_file())
+    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
 
 
 def _silent(what: str, done: int, total: int | None) -> None:

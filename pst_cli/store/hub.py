@@ -114,7 +114,7 @@ def fetch(name: HubName, progress: Progress) -> Path:
         for file in remote.files:
             _fetch_file(api, remote, file, work, progress)
     origin = shelf.Origin(name.label, remote.hub_id, remote.commit)
-    if layout.tell(work) is layout.Layout.TRANSFORMERS:
+    if layout.tell(work) is not layout.Layout.CTRANSLATE2:
         return shelf.land(work, name.key, origin)
     path = convert.convert(work, name.key, origin, progress)
     shutil.rmtree(work, ignore_errors=True)
@@ -146,14 +146,16 @@ def choose(hub_id: str, files: Sequence[str]) -> tuple[str, ...]:
     elif layout.CT2_WEIGHTS in files:
         weights = (layout.CT2_WEIGHTS,)
         wanted = (*layout.CT2_CARDS, layout.FEATURES[0])
+    elif layout.ADAPTER in files:
+        weights, wanted = (layout.ADAPTER,), layout.ADAPTER_CARDS
     else:
         raise StoreError(f"{hub_id} has no safetensors weights (pst does not open pickles)")
-    return (*(file for file in wanted if file in files), *weights)
+    return (*(file for file in (*wanted, *layout.DRAFTERS) if file in files), *weights)
 
 
 def _require_space(work: Path, remote: Remote) -> None:
     wanted = sum(file.size or 0 for file in remote.files)
-    here = sum(path.stat().st_size for path in work.iterdir() if path.is_file())
+    here = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
     if wanted - here > shutil.disk_usage(work).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -162,6 +164,7 @@ def _fetch_file(
     api: HfApi, remote: Remote, file: RemoteFile, work: Path, progress: Progress
 ) -> None:
     path = work / file.name
+    path.parent.mkdir(exist_ok=True)
     if file.size is None or _length(path) > file.size:
         path.unlink(missing_ok=True)
     for attempt in range(ATTEMPTS):

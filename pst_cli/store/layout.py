@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+ADAPTER = "adapter.safetensors"  # of pst's own making; the host it names is fetched by itself
 CT2_WEIGHTS = "model.bin"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
 CARDS = ("config.json", "generation_config.json", "tokenizer.json")
 FEATURES = ("preprocessor_config.json", "processor_config.json")  # either one will do
 EXTRAS = ("tokenizer_config.json", "special_tokens_map.json", "normalizer.json")
 CT2_CARDS = ("config.json", "tokenizer.json")
+ADAPTER_CARDS = ("config.json",)
+DRAFTERS = tuple(  # pst's own, in folders beside the weights
+    f"{kind}/{name}" for kind in ("kvspn", "medusa") for name in ("config.json", WEIGHTS)
+)
 
 
 class Layout(enum.Enum):
@@ -26,6 +31,7 @@ class Layout(enum.Enum):
 
     TRANSFORMERS = "transformers"
     CTRANSLATE2 = "CTranslate2"
+    ADAPTER = "a pst adapter"
 
 
 def tell(directory: Path) -> Layout:
@@ -34,6 +40,8 @@ def tell(directory: Path) -> Layout:
         return Layout.TRANSFORMERS
     if (directory / CT2_WEIGHTS).is_file():
         return Layout.CTRANSLATE2
+    if (directory / ADAPTER).is_file():
+        return Layout.ADAPTER
     for pickle in PICKLES:
         if (directory / pickle).is_file():
             raise StoreError(
@@ -48,7 +56,7 @@ def tell(directory: Path) -> Layout:
 
 
 def check(directory: Path) -> None:
-    """Raise `StoreError` unless a transformers directory is complete, by its headers."""
+    """Raise `StoreError` unless `directory` is complete, by its headers: whole, or an adapter."""
     for name in missing(directory):
         raise StoreError(
             f"{directory} has no {name}",
@@ -59,7 +67,9 @@ def check(directory: Path) -> None:
 
 
 def missing(directory: Path) -> tuple[str, ...]:
-    """Names of the files that `directory` lacks to be a transformers one."""
+    """Names of the files that `directory` lacks to be a transformers one, or an adapter."""
+    if shards(directory) == (ADAPTER,):
+        return tuple(name for name in ADAPTER_CARDS if not (directory / name).is_file())
     lacking = [name for name in CARDS if not (directory / name).is_file()]
     if not any((directory / name).is_file() for name in FEATURES):
         lacking.append(FEATURES[0])
@@ -70,11 +80,11 @@ def missing(directory: Path) -> tuple[str, ...]:
 
 
 def shards(directory: Path) -> tuple[str, ...]:
-    """Names of the safetensors files in use: the single one, or those its index lists."""
+    """Names of the safetensors files in use: the single one, those its index lists, an adapter."""
     if (directory / WEIGHTS).is_file():
         return (WEIGHTS,)
     if not (directory / INDEX).is_file():
-        return ()
+        return (ADAPTER,) if (directory / ADAPTER).is_file() else ()
     names = cards.read_json(directory / INDEX).get("weight_map")
     if not isinstance(names, dict) or any("/" in str(n) or "\\" in str(n) for n in names.values()):
         raise StoreError(f"{directory / INDEX} is damaged: it maps no weights")

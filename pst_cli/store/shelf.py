@@ -187,8 +187,8 @@ def land(work: Path, key: str, origin: Origin) -> Path:
     """Put the finished directory `work` on the shelf in one rename; call it under the lock."""
     layout.check(work)
     files = tuple(
-        FileRecord(path.name, path.stat().st_size, sha256(path))
-        for path in sorted(work.iterdir())
+        FileRecord(path.relative_to(work).as_posix(), path.stat().st_size, sha256(path))
+        for path in sorted(work.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     )
     _write_manifest(work, Manifest(files=files, **asdict(origin)))

@@ -1,0 +1,245 @@
+"""An adapter: what training changed in a host, kept small and tied to that host by its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from pst_cli.errors import ModelError, OutputError
+from pst_cli.models.tensors import load_tensors, save_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, MutableMapping
+    from pathlib import Path
+
+CONFIG, ADAPTER = "config.json", "adapter.safetensors"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+DIGITS = 12  # of a hash, where people read it
+DOWN, UP = ".lora_A", ".lora_B"  # (rank, inputs) and (outputs, rank), after a parameter's name
+EMBEDDING = "model.decoder.embed_tokens.weight"
+TIED = "proj_out.weight"  # the same tensor under another name
+ARCHITECTURE = "WhisperForConditionalGeneration"
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """Sha256, in hex, of the names, shapes and values of `state`, named as transformers does.
+
+    Values count as float16, so that a float32 copy of published float16 weights is the same host.
+    Each tensor is hashed by itself, since hashing waits for no other thread: 0.1 s for base.
+    """
+    names = sorted(name for name in state if name != TIED)
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(_digest, (state[name] for name in names))
+        lines = [f"{name} {digest}\n" for name, digest in zip(names, digests, strict=True)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _digest(tensor: Tensor) -> str:
+    values = tensor.detach().to("cpu", torch.float16).reshape(-1).numpy()
+    return f"{list(tensor.shape)} {hashlib.sha256(values.data).hexdigest()}"
+
+
+def read_state(folder: Path) -> dict[str, Tensor]:
+    """Every tensor of the checkpoint in `folder`, in the file's own numbers.
+
+    Raises ModelError where there is none or it is damaged.
+    """
+    names = [WEIGHTS]
+    if not (folder / WEIGHTS).is_file() and (folder / INDEX).is_file():
+        names = sorted(set(read_json(folder / INDEX).get("weight_map", {}).values()))
+    state: dict[str, Tensor] = {}
+    for name in names:
+        state |= _tensors(folder / name)
+    state.pop(TIED, None)
+    return state
+
+
+def write_state(folder: Path, state: Mapping[str, Tensor]) -> None:
+    """Write `state` as the one safetensors file of a checkpoint; OutputError where it cannot be."""
+    _save({name: tensor for name, tensor in state.items() if name != TIED}, folder / WEIGHTS)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterConfig:
+    """The host that an adapter belongs to, and what the two together can do."""
+
+    host: str  # a name to resolve; one that begins with a dot is relative to the adapter
+    sha256: str  # the host's fingerprint
+    ability: str | None = None  # as config.json declares it; None: whatever the host can do
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """Tensors to merge into a host: whole ones under their own names, and LoRA pairs.
+
+    A pair is NAME.lora_A, (rank, inputs), and NAME.lora_B, (outputs, rank), for the parameter
+    NAME; the scale is already in lora_B.
+    """
+
+    config: AdapterConfig
+    tensors: Mapping[str, Tensor]
+    model: Mapping[str, Any]  # config.json of the merged model
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the merged host: of the host's and of what is merged into it.
+
+        The merged weights themselves would not do: a sum's last bit depends on the processor.
+        """
+        both = f"{self.config.sha256} {fingerprint(self.tensors)}"
+        return hashlib.sha256(both.encode()).hexdigest()
+
+    def merged(self, host: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+        """The weights of the host in the directory `host`, in `dtype` or their own, with this in.
+
+        Raises ModelError where it is another host than the one that this belongs to.
+        """
+        state = read_state(host)
+        found = fingerprint(state)
+        if found != self.config.sha256:
+            named, wanted = self.config.host, self.config.sha256
+            raise ModelError(
+                f"wrong host for the adapter: it belongs to {named} ({wanted[:DIGITS]}), "
+                f"and {host} holds other weights ({found[:DIGITS]})",
+                hint=f"fetch its own with `pst download {named} --force`, or write where they are "
+                f"into the adapter's {CONFIG}",
+            )
+        if dtype:
+            state = {name: tensor.to(dtype) for name, tensor in state.items()}
+        self.apply(state)
+        return state
+
+    def apply(self, state: MutableMapping[str, Tensor]) -> None:
+        """Merge into `state`, a host's, in float32; every tensor keeps its numbers' type.
+
+        Raises ModelError, and changes nothing, where names or shapes do not fit.
+        """
+        pairs = [name.removesuffix(DOWN) for name in self.tensors if name.endswith(DOWN)]
+        whole = [name for name in self.tensors if not name.endswith((DOWN, UP))]
+        for name in (*whole, *pairs):
+            self._check(name, state.get(name))
+        for name in whole:
+            state[name] = self.tensors[name].to(state[name])
+        if TIED in state:
+            state[TIED] = state[EMBEDDING]
+        for name in pairs:
+            old = state[name]
+            down, up = (self.tensors[name + end].to(old.device).float() for end in (DOWN, UP))
+            state[name] = (old.float() + up @ down).to(old.dtype)
+
+    def _check(self, name: str, host: Tensor | None) -> None:
+        if name in self.tensors:
+            shape = tuple(self.tensors[name].shape)
+        else:
+            up, down = self.tensors.get(name + UP), self.tensors[name + DOWN]
+            fits = up is not None and up.ndim == down.ndim == 2 and up.shape[1] == down.shape[0]
+            shape = (len(up), down.shape[1]) if fits and up is not None else ()
+        if host is None or tuple(host.shape) != shape:
+            theirs = "has none" if host is None else f"has {tuple(host.shape)}"
+            raise ModelError(
+                f"the adapter does not fit its host: {name} is {shape}, the host {theirs}",
+                hint="name the host that it was trained on",
+            )
+
+    def save(self, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+        """Write both files; config.json comes last, and without it there is no adapter.
+
+        Raises OutputError where the tensors cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.to("cpu", dtype) for name, tensor in self.tensors.items()}
+        _save(tensors, folder / ADAPTER)
+        text = json.dumps(self._document(), indent=2, ensure_ascii=False)
+        (folder / CONFIG).write_text(text + "\n", "utf-8")
+
+    def _document(self) -> dict[str, Any]:
+        link = asdict(self.config)
+        ability = link.pop("ability")
+        own = {"ability": ability} if ability else {}
+        return {**self.model, "pst": {**self.model.get("pst", {}), **own, "adapter": link}}
+
+    @classmethod
+    def load(cls, folder: Path) -> Adapter:
+        """Read what `save` wrote; ModelError where it is no adapter or is damaged."""
+        config = read_adapter_config(folder)
+        if config is None:
+            raise ModelError(f"{folder} holds no adapter")
+        model = read_json(folder / CONFIG)
+        del model["pst"]["adapter"]
+        return cls(config, _tensors(folder / ADAPTER), model)
+
+    @classmethod
+    def collect(cls, model: Any, config: AdapterConfig) -> Adapter:
+        """All that was trained of `model`, a transformers Whisper that peft put LoRA into.
+
+        These are its LoRA pairs and every other parameter with a gradient, as copies; their names
+        come out as the plain checkpoint's.
+        """
+        found = [*_pairs(model), *_changed(model)]
+        tensors = {name: tensor.detach().clone() for name, tensor in found}
+        document = json.loads(model.config.to_json_string(use_diff=False))
+        document.pop("_name_or_path", None)  # a path of this machine is nobody else's business
+        return cls(config, tensors, document | {"architectures": [ARCHITECTURE]})
+
+
+def read_adapter_config(folder: Path) -> AdapterConfig | None:
+    """The host that the adapter in `folder` names; None where there is no adapter.
+
+    Raises ModelError where there is one that this pst does not understand.
+    """
+    try:
+        own = json.loads((folder / CONFIG).read_bytes())["pst"]
+        link = own["adapter"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        if (folder / ADAPTER).is_file() and not (folder / WEIGHTS).is_file():
+            raise ModelError(f"{folder / CONFIG} does not name the adapter's host") from error
+        return None
+    try:
+        return AdapterConfig(**link, ability=own.get("ability"))
+    except TypeError as error:
+        raise ModelError(f"{folder} holds an adapter of another pst") from error
+
+
+def _pairs(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """LoRA as peft lays it out: a module with lora_A, lora_B and scaling, each by adapter name."""
+    for name, module in model.named_modules():
+        for key, down in getattr(module, "lora_A", {}).items():
+            yield f"{name}.weight{DOWN}", down.weight
+            yield f"{name}.weight{UP}", module.lora_B[key].weight * module.scaling[key]
+
+
+def _changed(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in model.named_parameters():
+        plain = name.replace(".base_layer.", ".")
+        if parameter.requires_grad and ".lora_" not in name and plain != TIED:
+            yield plain, parameter
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`; ModelError where there is none."""
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{path} cannot be read") from error
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_tensors(path)
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{path} does not load: {reason}") from error
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    try:
+        save_tensors(tensors, path)
+    except (OSError, RuntimeError) as error:
+        hint = "free some space, or write to another disk"
+        raise OutputError(f"cannot write {path}: {error}", hint=hint) from error

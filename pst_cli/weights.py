@@ -1,0 +1,93 @@
+"""Where a model's weights lie: a whole checkpoint, or an adapter and the host that it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pst_cli.errors import ModelError, PstError
+from pst_cli.models.adapter import (
+    CONFIG,
+    Adapter,
+    fingerprint,
+    read_adapter_config,
+    read_json,
+    read_state,
+)
+from pst_cli.models.host import Host, ability
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import torch
+    from torch import Tensor
+
+    from pst_cli.models.prompts import Ability
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model on this disk; it is an adapter where its directory is not its host's."""
+
+    path: Path  # the directory that was named; drafters lie in it, beside the weights
+    host: Path  # the directory of the whole weights
+
+    @property
+    def adapter(self) -> Path | None:
+        return None if self.path == self.host else self.path
+
+    @property
+    def ability(self) -> Ability:
+        return ability(self.path, self.host)
+
+    @property
+    def fingerprint(self) -> str:
+        """As `Host.fingerprint`; the weights are read for it."""
+        if self.adapter:
+            return Adapter.load(self.adapter).fingerprint
+        return fingerprint(read_state(self.host))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The model's config.json, of the merged one where it is an adapter."""
+        if self.adapter:
+            return dict(Adapter.load(self.adapter).model)
+        return read_json(self.host / CONFIG)
+
+    def state(self, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+        """The whole weights, in `dtype` or the host's own, the adapter merged.
+
+        Raises ModelError where the host is not the adapter's.
+        """
+        if self.adapter:
+            return Adapter.load(self.adapter).merged(self.host, dtype)
+        state = read_state(self.host)
+        return {name: tensor.to(dtype or tensor.dtype) for name, tensor in state.items()}
+
+    def load(self, device: str, dtype: torch.dtype) -> Host:
+        """The host ready to run, its adapter merged; see `Host.load`."""
+        return Host.load(self.host, device, dtype, self.adapter)
+
+
+def locate(name: str, fetch: Callable[[str], Path]) -> Checkpoint:
+    """The model called `name`; fetch(name) finds the directory of any name.
+
+    Raises ModelError where it is an adapter whose host is an adapter too.
+    """
+    path = fetch(name)
+    config = read_adapter_config(path)
+    if config is None:
+        return Checkpoint(path, path)
+    near = config.host.startswith(".")
+    try:
+        host = fetch(str(path / config.host) if near else config.host)
+    except PstError as error:
+        error.message = f"the adapter {name} lacks its host: {error.message}"
+        raise
+    if read_adapter_config(host):
+        raise ModelError(
+            f"{name} is an adapter for {config.host}, which is an adapter itself",
+            hint=f"merge that one first: pst export {config.host} --output DIR",
+        )
+    return Checkpoint(path, host)
