@@ -185,7 +185,7 @@ class Translator:
 
 def translate(files: Iterable[Path], translator: Translator) -> Iterator[Event]:
     """Translate files one after another, their windows in shared batches."""
-    run = _Run(translator)
+    run = Worker(translator)
     waiting: list[Job | Event] = []
     for item in _work(files, run):
         waiting.append(item)
@@ -195,7 +195,7 @@ def translate(files: Iterable[Path], translator: Translator) -> Iterator[Event]:
     yield from run.flush(waiting)
 
 
-class _Run:
+class Worker:
     """Decodes what has gathered and tells of it in order; remembers which batch size fits."""
 
     def __init__(self, translator: Translator) -> None:
@@ -204,7 +204,7 @@ class _Run:
 
     def flush(self, waiting: Sequence[Job | Event]) -> Iterator[Event]:
         jobs = [item for item in waiting if isinstance(item, Job)]
-        heard = iter((yield from self._heard(jobs)))
+        heard = iter((yield from self.heard(jobs)))
         self.size = min(self.size * 2, self.most)
         for item in waiting:
             if isinstance(item, Job):
@@ -212,7 +212,7 @@ class _Run:
             else:
                 yield item
 
-    def _heard(self, jobs: Sequence[Job]) -> Generator[Event, None, list[list[Segment]]]:
+    def heard(self, jobs: Sequence[Job]) -> Generator[Event, None, list[list[Segment]]]:
         """Segments of each job, the rests of windows heard again until nothing is left."""
         found: list[list[Segment]] = [[] for _ in jobs]
         todo = list(enumerate(jobs))
@@ -267,7 +267,7 @@ def _out_of_memory(error: Exception) -> bool:
     return any(words in str(error) for words in ("allocate memory", "not enough memory"))
 
 
-def _work(files: Iterable[Path], run: _Run) -> Iterator[Job | Event]:
+def _work(files: Iterable[Path], run: Worker) -> Iterator[Job | Event]:
     """What there is to do and to tell, in order; a file that cannot be read is a Failed."""
     for file in files:
         try:
@@ -278,7 +278,7 @@ def _work(files: Iterable[Path], run: _Run) -> Iterator[Job | Event]:
             yield Failed(file, error)
 
 
-def _file_work(file: Path, audio: AudioStream, run: _Run) -> Iterator[Job | Event]:
+def _file_work(file: Path, audio: AudioStream, run: Worker) -> Iterator[Job | Event]:
     options, host = run.translator.options, run.translator.host
     windows = (speech_windows if options.vad else whole_windows)(audio.blocks())
     source, heard, encoded = options.source, list[Window](), list[Encoded]()

@@ -1,0 +1,121 @@
+"""`pst evaluate`: how good translations are, held against a manifest's references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pst_cli.commands import options
+from pst_cli.errors import UsageError
+
+HELP = """Score translations of a manifest's speech against its references.
+
+BLEU, chrF and TER for each direction, their means from English, into English and without it, and
+error rates where speech is transcribed. Each utterance is heard once for all its targets.
+"""
+
+Manifest = Annotated[
+    Path, typer.Argument(help="Utterances with references: JSONL, an utterance a line.")
+]
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        help=f"Languages to translate into, comma-separated: {options.CODES}; "
+        "every one that has references if absent.",
+    ),
+]
+From = Annotated[
+    str | None, typer.Option("--from", help="Only speech in these languages, comma-separated.")
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Only the first so many utterances of each language."),
+]
+Hypotheses = Annotated[
+    Path | None,
+    typer.Option(
+        "--hypotheses",
+        help="Keep what is said in this file (JSONL); the same command again goes on from it.",
+    ),
+]
+Fallback = Annotated[
+    bool,
+    typer.Option(
+        "--fallback/--no-fallback",
+        help="Decode again at higher temperatures what looks wrong, as `translate` does, or never.",
+    ),
+]
+BatchSize = Annotated[
+    int,
+    typer.Option("--batch-size", min=1, help="Utterances, or targets, decoded together, at most."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, not a table.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("evaluate", help=HELP)(evaluate)
+
+
+def evaluate(
+    manifest: Manifest,
+    model: options.Model = "base",
+    to: To = None,
+    source: From = None,
+    decoding: options.Decoding = "auto",
+    draft_model: options.DraftModel = None,
+    draft_length: options.DraftLength = None,
+    draft_confidence: options.DraftConfidence = 0.0,
+    top_k: options.TopK = 1,
+    beams: options.Beams = 1,
+    batch_size: BatchSize = 8,
+    limit: Limit = None,
+    hypotheses: Hypotheses = None,
+    fallback: Fallback = True,
+    json_document: Json = False,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Score what was asked for; `HELP` is what its users read."""
+    del debug  # read where errors are told
+    wanted, spoken = languages(to, "--to"), languages(source, "--from")
+    from pst_cli.commands.scoring import Request, execute  # loads torch
+
+    request = Request(
+        manifest=manifest,
+        targets=wanted,
+        sources=spoken,
+        limit=limit,
+        model=model,
+        decoding=options.known(decoding, options.DECODINGS, "--decoding"),
+        draft_model=draft_model,
+        draft_length=draft_length,
+        draft_confidence=draft_confidence,
+        top_k=top_k,
+        beams=beams,
+        batch_size=batch_size,
+        hypotheses=hypotheses,
+        fallback=fallback,
+        json=json_document,
+        device=device,
+        dtype=dtype,
+        offline=offline,
+        quiet=quiet,
+    )
+    raise typer.Exit(execute(request))
+
+
+def languages(codes: str | None, flag: str) -> tuple[str, ...] | None:
+    """The languages in a comma-separated list, each once, in order; None where none was given."""
+    if codes is None:
+        return None
+    found = tuple(dict.fromkeys(code.strip() for code in codes.split(",") if code.strip()))
+    if not found:
+        raise UsageError(f"{flag} names no language", hint=f"one or more of {options.CODES}")
+    return tuple(options.language(code, flag) for code in found)

@@ -1,0 +1,199 @@
+"""The run behind `evaluate`: check everything, load the host, translate what is missing, score."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pst_cli import __version__, console, store
+from pst_cli.commands.download import transfer_progress
+from pst_cli.commands.scoreboard import Board, scoreboard
+from pst_cli.data.manifest import Utterance, read_manifest
+from pst_cli.decoding.guards import Guards
+from pst_cli.errors import EXIT_FAILED, EXIT_OK, DataError, UsageError
+from pst_cli.evaluate.record import Header, Record, digest
+from pst_cli.evaluate.report import Report, Speed, rows
+from pst_cli.evaluate.run import Said, TimedTranslator, translated
+from pst_cli.evaluate.tasks import Choice, Task, choose_tasks, directions, named, split_able
+from pst_cli.methods import Drafting, Wish, choose
+from pst_cli.models.device import choose_device, choose_dtype
+from pst_cli.models.prompts import untrained
+from pst_cli.pipeline import Options
+from pst_cli.weights import Checkpoint, locate
+
+INDENT = 2  # of the JSON document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asked for, its words already checked one by one."""
+
+    manifest: Path
+    targets: Sequence[str] | None
+    sources: Sequence[str] | None
+    limit: int | None
+    model: str
+    decoding: str
+    draft_model: str | None
+    draft_length: int | None
+    draft_confidence: float
+    top_k: int
+    beams: int
+    batch_size: int
+    hypotheses: Path | None
+    fallback: bool
+    json: bool
+    device: str
+    dtype: str
+    offline: bool
+    quiet: bool
+
+
+def execute(request: Request) -> int:
+    """Do what was asked; the exit code. Raises PstError where nothing can be scored."""
+    if request.top_k > 1 and request.beams > 1:
+        raise UsageError("--top-k goes with greedy decoding only", hint="leave out --beams")
+    utterances = read_manifest(request.manifest)
+    choice = Choice(request.targets, request.sources, request.limit)
+    tasks = choose_tasks(utterances, choice)
+    checkpoint = locate(request.model, _fetcher(request))
+    with Board(quiet=request.quiet) as board:
+        tasks = _able(tasks, checkpoint, request, board)
+        _tell_silent(utterances, board)
+        translator = _translator(checkpoint, request, board)
+        header = _header(request, translator) if request.hypotheses else {}
+        with Record(request.hypotheses, header) as record:
+            speed = _translate(tasks, translator, record, board)
+    report = _report(tasks, record, request, translator)
+    report = replace(report, failed=board.failed, speed=speed)
+    document = json.dumps(report.document(), indent=INDENT, ensure_ascii=False) + "\n"
+    console.write(document if request.json else scoreboard(report))
+    return EXIT_FAILED if board.failed else EXIT_OK
+
+
+def _able(
+    tasks: Sequence[Task], checkpoint: Checkpoint, request: Request, board: Board
+) -> list[Task]:
+    """The tasks that the host can do; one line each tells what is left out or doubtful."""
+    able = checkpoint.ability
+    kept, refused = split_able(tasks, able, request.model)
+    if refused:
+        board.say(f"{request.model} {able.value}: left out {', '.join(named(refused))}")
+    wild = [pair for pair in directions(kept) if untrained(able, *pair)]
+    if wild:
+        board.say(f"this host was not trained for {', '.join(named(wild))}")
+    return kept
+
+
+def _tell_silent(utterances: Sequence[Utterance], board: Board) -> None:
+    silent = sum(utterance.audio is None for utterance in utterances)
+    if silent:
+        board.say(f"utterances without sound, left out: {silent}")
+
+
+def _translator(checkpoint: Checkpoint, request: Request, board: Board) -> TimedTranslator:
+    """Load the host and what drafts for it; one line says which, where and in what numbers."""
+    device = choose_device(request.device)
+    dtype = choose_dtype(request.dtype, device)
+    host = checkpoint.load(device, dtype)
+    drafting = Drafting(request.draft_length, request.draft_confidence, request.top_k)
+    wish = Wish(request.decoding, request.draft_model)
+    method = choose(wish, host, checkpoint.path, drafting, _fetcher(request))
+    board.say(f"model {request.model}, device {device}, {_name(dtype)}, {method.name}")
+    if request.top_k > 1:
+        board.say(f"--top-k {request.top_k} is lossy: the text may differ from plain decoding's")
+    guards = Guards() if request.fallback else Guards(temperatures=(0.0,))
+    options = Options(
+        target="en",  # each row is asked for its own
+        batch_size=request.batch_size,
+        beams=request.beams,
+        top_k=request.top_k,
+        guards=guards,
+    )
+    return TimedTranslator(host, options, method)
+
+
+def _name(dtype: object) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _header(request: Request, translator: TimedTranslator) -> Header:
+    """All that decides what is said; weights by their hash, since a name may get new ones."""
+    return {
+        "manifest": digest(request.manifest),
+        "model": request.model,
+        "weights": translator.host.fingerprint,
+        "decoding": translator.method.name,
+        "draft_model": request.draft_model,
+        "draft_length": request.draft_length,
+        "draft_confidence": request.draft_confidence,
+        "top_k": request.top_k,
+        "beams": request.beams,
+        "fallback": request.fallback,
+        "dtype": _name(translator.host.dtype),
+        "pst": __version__,
+    }
+
+
+def _translate(
+    tasks: Sequence[Task], translator: TimedTranslator, record: Record, board: Board
+) -> Speed:
+    """Add to the record what it does not hold yet."""
+    wanted = {(task.utterance.id, target) for task in tasks for target in task.references}
+    board.begin(len(wanted & record.found.keys()), len(wanted))
+    heard = 0.0
+    for event in translated(_missing(tasks, record), translator):
+        if isinstance(event, Said):
+            record.add(event.hypothesis)
+            heard += event.audio_seconds
+        board.show(event)
+    return Speed(
+        seconds=translator.seconds,
+        audio_seconds=heard,
+        decoding=translator.decoding,
+        tokens=translator.tokens,
+    )
+
+
+def _missing(tasks: Sequence[Task], record: Record) -> list[Task]:
+    """What is still to be decoded; lines of a manifest that say the same count as one."""
+    seen, found = set(record.found), []
+    for task in tasks:
+        name = task.utterance.id
+        left = {to: text for to, text in task.references.items() if (name, to) not in seen}
+        seen |= {(name, target) for target in left}
+        if left:
+            found.append(replace(task, references=left))
+    return found
+
+
+def _report(
+    tasks: Sequence[Task], record: Record, request: Request, translator: TimedTranslator
+) -> Report:
+    scored = rows(tasks, {key: one.hypothesis for key, one in record.found.items()})
+    if not scored:
+        hint = "see what is wrong with them above, and check the paths in the manifest"
+        raise DataError("no utterance could be read: there is nothing to score", hint=hint)
+    setting = {
+        "manifest": console.display(request.manifest),
+        "dtype": _name(translator.host.dtype),
+        "device": str(translator.host.device),
+        "top_k": request.top_k,
+        "beams": request.beams,
+        "fallback": request.fallback,
+    }
+    return Report(
+        model=request.model, decoding=translator.method.name, rows=scored, setting=setting
+    )
+
+
+def _fetcher(request: Request) -> Callable[[str], Path]:
+    """Finds weights by name, and fetches them with a progress bar if they must be."""
+
+    def fetch(name: str) -> Path:
+        with transfer_progress() as progress:
+            return store.resolve(name, offline=request.offline, progress=progress)
+
+    return fetch
