@@ -1,0 +1,106 @@
+"""What stays of a model, and its checkpoint written so that any Whisper program reads it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pst_cli.models.adapter import CONFIG, EMBEDDING, write_state
+from pst_cli.models.host import DECLARED
+from pst_cli.models.pruning.layers import keep_heads, keep_layers
+from pst_cli.models.pruning.renumber import Renumbering, merges_text
+from pst_cli.models.pruning.vocabulary import KEPT, TOKENIZER, read_kept, write_kept
+from pst_cli.store import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from pst_cli.weights import Checkpoint
+
+GENERATION, MERGES = "generation_config.json", "merges.txt"
+HEADS = "alignment_heads"  # those whose attention tells when a word is said
+SPELLING = ("vocab.json", MERGES, "added_tokens.json")  # of older tokenizers, beside TOKENIZER
+COPIED = (*layout.CARDS[1:], *layout.FEATURES, *layout.EXTRAS, *SPELLING, KEPT)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What stays: layers by index, tokens by id, each in order."""
+
+    encoder: Sequence[int]
+    decoder: Sequence[int]
+    tokens: Sequence[int] | None = None  # None: all
+    end: int = 0  # where `tokens` is given, the id of <|endoftext|>
+
+    def apply(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights that stay, under the names they now have."""
+        left = keep_layers(state, "encoder", self.encoder)
+        left = keep_layers(left, "decoder", self.decoder)
+        if self.tokens is not None:
+            left[EMBEDDING] = left[EMBEDDING][list(self.tokens)]  # (kept, d_model)
+        return left
+
+
+def write_pruned(
+    checkpoint: Checkpoint, source: str, folder: Path, state: Mapping[str, Tensor], cut: Cut
+) -> None:
+    """Write to `folder` what `cut` leaves of `checkpoint`: `state`, and the files about it.
+
+    `source` is what config.json calls the model it came from. Drafters and the model card stay
+    behind: they belong to the whole model. Raises OSError and OutputError where the disk refuses.
+    """
+    write_state(folder, state)
+    for name in COPIED:
+        if (checkpoint.host / name).is_file():
+            shutil.copyfile(checkpoint.host / name, folder / name)
+    _write(folder / CONFIG, _config(checkpoint, source, state, cut))
+    generation = _read(folder / GENERATION)
+    heads = keep_heads(generation.pop(HEADS, None) or (), cut.decoder)
+    _write(folder / GENERATION, generation | ({HEADS: heads} if heads else {}))
+    if cut.tokens is not None:
+        _renumber(folder, cut.tokens, cut.end)
+
+
+def _config(
+    checkpoint: Checkpoint, source: str, state: Mapping[str, Tensor], cut: Cut
+) -> dict[str, Any]:
+    """config.json, in the ids of the whole model: pst declares what it can do, and its origin."""
+    config = checkpoint.config
+    layers = {"encoder_layers": list(cut.encoder), "decoder_layers": list(cut.decoder)}
+    pruned = {"source": source, **layers, "vocabulary": config["vocab_size"]}
+    able = next(name for name, ability in DECLARED.items() if ability is checkpoint.ability)
+    config.pop("torch_dtype", None)  # the older name of dtype
+    if "num_hidden_layers" in config:  # another name of encoder_layers
+        config["num_hidden_layers"] = len(cut.encoder)
+    return config | {
+        **{key: len(kept) for key, kept in layers.items()},
+        "dtype": str(state[EMBEDDING].dtype).removeprefix("torch."),
+        "pst": {**config.get("pst", {}), "ability": able, "pruned": pruned},
+    }
+
+
+def _renumber(folder: Path, tokens: Sequence[int], end: int) -> None:
+    """Tell every file of `folder` in the new ids, and keep the old ones in a file of their own."""
+    renumbering = Renumbering(tokens, end)
+    for name, told in renumbering.files().items():
+        if (folder / name).is_file():
+            _write(folder / name, told(_read(folder / name)))
+    if (folder / MERGES).is_file():
+        vocabulary = _read(folder / TOKENIZER)["model"]["vocab"]
+        text = merges_text((folder / MERGES).read_text("utf-8"), vocabulary)
+        (folder / MERGES).write_text(text, "utf-8")
+    first = read_kept(folder)  # where the source was trimmed itself
+    write_kept(folder, [first[token] for token in tokens] if first else tokens)
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+def _write(path: Path, document: Any) -> None:
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
