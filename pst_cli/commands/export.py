@@ -1,0 +1,82 @@
+"""`pst export`: a model as other Whisper programs open it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pst_cli import console
+from pst_cli.commands import options
+from pst_cli.commands.download import transfer_progress
+from pst_cli.errors import UsageError
+
+HELP = """Write a model as other Whisper programs open it; an adapter is merged into its host.
+
+The directory appears when it is whole. The model card goes along, and so do the drafters beside the
+weights, except to CTranslate2.
+"""
+FORMATS = ("transformers", "ctranslate2")
+DTYPES = ("float16", "bfloat16", "float32")
+QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", *DTYPES)
+
+Model = Annotated[
+    str, typer.Argument(help="A model's name, a hub id, or a directory of weights or an adapter.")
+]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Directory to write; it must be new or empty.")
+]
+Format = Annotated[
+    str,
+    typer.Option("--format", help=f"{' or '.join(FORMATS)} (which faster-whisper opens)."),
+]
+Quantization = Annotated[
+    str | None,
+    typer.Option(
+        "--quantization",
+        help=f"With ctranslate2, one of {', '.join(QUANTIZATIONS)}; as the weights are if absent.",
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option("--dtype", help=f"{', '.join(DTYPES)}; as the host's weights are if absent."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("export", help=HELP)(export)
+
+
+def export(
+    model: Model,
+    output: Output,
+    format_name: Format = "transformers",
+    quantization: Quantization = None,
+    dtype: Dtype = None,
+    offline: options.Offline = False,
+    debug: options.Debug = False,
+) -> None:
+    """Write what was asked for and print where; `HELP` is what its users read."""
+    del debug  # read where errors are told
+    ctranslate2 = options.known(format_name, FORMATS, "--format") == "ctranslate2"
+    if quantization:
+        options.known(quantization, QUANTIZATIONS, "--quantization")
+        if not ctranslate2:
+            raise UsageError("--quantization is CTranslate2's", hint="add --format ctranslate2")
+    numbers = options.known(dtype, DTYPES, "--dtype") if dtype else None
+    from pst_cli import export as work  # loads torch
+    from pst_cli import store, weights
+    from pst_cli.models import device
+
+    wish = work.ExportOptions(
+        ctranslate2, quantization, device.DTYPES[numbers] if numbers else None
+    )
+    work.check_output(output, wish)
+    with transfer_progress() as progress:
+        checkpoint = weights.locate(
+            model, lambda name: store.resolve(name, offline=offline, progress=progress)
+        )
+    work.export(checkpoint, output, wish)
+    console.write(f"{console.display(output)}\n")

@@ -1,0 +1,137 @@
+"""Export: a model written whole, as other Whisper programs open it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pst_cli.errors import ModelError, UsageError
+from pst_cli.models.adapter import fingerprint, write_state
+from pst_cli.models.host import transformers_quietly
+from pst_cli.models.kvspn import CONFIG, read_config
+from pst_cli.models.pruning.vocabulary import KEPT
+from pst_cli.outputs import check_new, landing
+from pst_cli.store import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import torch
+    from torch import Tensor
+
+    from pst_cli.weights import Checkpoint
+
+CARD = "README.md"
+PICTURES = "*.png"  # that the card shows
+WHOLE, CONVERTED = ".whole", "converted"  # names under way
+RUN = ("cache", "checkpoints")  # of a training run, where that was made beside its host
+BESIDE = ("kvspn", "medusa", "student")  # folders that go with their host
+COPIED = (*layout.CARDS[1:], *layout.FEATURES, *layout.EXTRAS, KEPT)  # all but config.json
+CT2_COPIED = ("tokenizer.json", "preprocessor_config.json")  # what faster-whisper looks for
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """In whose layout and in what numbers; None keeps those of the host."""
+
+    ctranslate2: bool = False
+    quantization: str | None = None  # of CTranslate2's, int8 to float32
+    dtype: torch.dtype | None = None
+
+
+def check_output(output: Path, options: ExportOptions) -> None:
+    """Refuse, before anything is fetched, what could not be finished.
+
+    Raises UsageError where there is something at `output`, or CTranslate2 is not installed.
+    """
+    check_new(output)
+    if not options.ctranslate2:
+        return
+    try:
+        import ctranslate2  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        hint = "pip install ctranslate2"
+        reason = "--format ctranslate2 needs the package ctranslate2, which is not installed"
+        raise UsageError(reason, hint=hint) from error
+
+
+def export(checkpoint: Checkpoint, output: Path, options: ExportOptions) -> None:
+    """Write `checkpoint` to the directory `output`, which is there whole or not at all.
+
+    Raises OutputError where it cannot be written, ModelError where it cannot be made.
+    """
+    check_output(output, options)
+    with landing(output) as work:
+        if not options.ctranslate2:
+            _write_whole(checkpoint, work, options.dtype)
+            return
+        whole = work / WHOLE
+        whole.mkdir()
+        _write_whole(checkpoint, whole, options.dtype)
+        _convert(whole, whole / CONVERTED, options.quantization)
+        for file in (whole / CONVERTED).iterdir():
+            file.rename(work / file.name)
+        shutil.rmtree(whole)
+        _copy_card(checkpoint.path, work)
+
+
+def _write_whole(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> None:
+    """As transformers lays it out, with the model card and the drafters beside."""
+    state = checkpoint.state(dtype)
+    write_model(folder, state, checkpoint.config, checkpoint.host)
+    _copy_card(checkpoint.path, folder)
+    _copy_beside(checkpoint, folder, fingerprint(state))
+
+
+def write_model(
+    folder: Path, state: Mapping[str, Tensor], config: Mapping[str, Any], source: Path
+) -> None:
+    """Weights and config.json; tokenizer and all else are those of the model in `source`.
+
+    Raises OutputError where the weights cannot be written.
+    """
+    write_state(folder, state)
+    for name in COPIED:
+        if (source / name).is_file():
+            shutil.copy(source / name, folder / name)
+    numbers = str(next(iter(state.values())).dtype).removeprefix("torch.")
+    document = {**config, "dtype": numbers}
+    document.pop("torch_dtype", None)  # its older name
+    _write_json(folder / CONFIG, document)
+
+
+def _copy_card(source: Path, folder: Path) -> None:
+    for path in (*source.glob(CARD), *source.glob(PICTURES)):
+        shutil.copy(path, folder / path.name)
+
+
+def _copy_beside(checkpoint: Checkpoint, folder: Path, host: str) -> None:
+    """Drafters; a KVSPN of the merged host is now one of the host whose fingerprint is `host`."""
+    for name in BESIDE:
+        source = checkpoint.path / name
+        if not source.is_dir():
+            continue
+        shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(*RUN))
+        config = read_config(source)
+        if config and config.host and config.host == checkpoint.fingerprint:
+            document = json.loads((source / CONFIG).read_bytes())
+            _write_json(folder / name / CONFIG, document | {"host": host})
+
+
+def _write_json(path: Path, document: object) -> None:
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _convert(whole: Path, folder: Path, quantization: str | None) -> None:
+    from ctranslate2.converters import TransformersConverter
+
+    converter = TransformersConverter(str(whole), copy_files=list(CT2_COPIED))
+    with transformers_quietly():
+        try:
+            converter.convert(str(folder), quantization=quantization)
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"CTranslate2 cannot convert it: {reason}") from error
