@@ -50,8 +50,8 @@ def write_checkpoint(
         decoder_layers=decoder_layers,
         encoder_heads=2,
         decoder_heads=2,
-        encoder_ffn=32,
-        decoder_ffn=32,
+        encoder_ffn=4 * WIDTH,
+        decoder_ffn=4 * WIDTH,
     )
     cards.write(origin, directory, shape, "float32")
     torch.manual_seed(0)

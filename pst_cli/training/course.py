@@ -1,0 +1,103 @@
+"""A course: everything that a run learns from, as batches that are the same in every run."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pst_cli.errors import DataError
+from pst_cli.training.collate import Batch, Ears, collate, totals
+from pst_cli.training.plan import Source, batches, share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pst_cli.training.examples import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process of several that share a run."""
+
+    rank: int = 0
+    world: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Spoken items, and texts that go along with them, `texts_each` with a batch."""
+
+    source: Source[Any]
+    spell: Callable[[Any, random.Random], Example]
+    ears: Ears
+    size: int  # rows of a whole batch that are heard
+    micro: int  # rows that a process works on at once
+    timestamp_begin: int
+    pad: int
+    texts: Source[Any] | None = None
+    spell_text: Callable[[Any], Example] | None = None
+    texts_each: int = 0
+    seed: int = 0
+
+
+class Epoch:
+    """The batches of one epoch, by number: what PyTorch calls a map-style dataset."""
+
+    def __init__(self, course: Course, number: int, part: Part) -> None:
+        self.course, self.part = course, part
+        self.name = f"{course.seed} {number}"
+        items = course.source.epoch(random.Random(f"{self.name} items"))
+        lengths = [item.clip.seconds for item in items]
+        self.batches = batches(items, lengths, course.size, f"{self.name} batches")
+        if not self.batches:
+            raise DataError(
+                "no utterance has any text to learn from",
+                hint="pst data check MANIFEST counts what each language has",
+            )
+        texts = course.texts.epoch(random.Random(f"{self.name} texts")) if course.texts else []
+        self.texts: Sequence[Any] = texts
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> list[Batch]:
+        """This process's groups of batch `index`, those that are heard before those only read."""
+        course, name = self.course, f"{self.name} {index}"
+        spoken = [
+            course.spell(item, random.Random(f"{name} {row}"))
+            for row, item in enumerate(self.batches[index])
+        ]
+        read = self._texts(index)
+        whole = totals([*spoken, *read], course.timestamp_begin)
+        seconds = course.ears.context(spoken, name)
+        groups = []
+        named = [(one, f"{name} {row} sound") for row, one in enumerate(spoken)]
+        shared = self._share(named)
+        for rows in shared or [named[:1]]:  # where others have all, a row that teaches nothing
+            mine = [one for one, _ in rows]
+            sound = course.ears.listen(mine, seconds, [seed for _, seed in rows])
+            group = collate(mine, whole, sound, course.pad)
+            groups.append(group if shared else group.silent())
+        groups += [collate(rows, whole, None, course.pad) for rows in self._share(read)]
+        return groups
+
+    def _share(self, rows: Sequence[Any]) -> list[Sequence[Any]]:
+        return share(rows, self.part.rank, self.part.world, self.course.micro)
+
+    def _texts(self, index: int) -> list[Example]:
+        course = self.course
+        if not self.texts or course.spell_text is None:
+            return []
+        first = index * course.texts_each
+        chosen = range(first, first + course.texts_each)
+        return [course.spell_text(self.texts[at % len(self.texts)]) for at in chosen]
+
+
+def in_order(course: Course, items: Sequence[Any], part: Part) -> Iterator[list[Batch]]:
+    """`items` once, as they are: how a held-out set is gone through."""
+    for first in range(0, len(items), course.size):
+        epoch = Epoch.__new__(Epoch)
+        epoch.course, epoch.part, epoch.name = course, part, "held out"
+        epoch.batches, epoch.texts = [list(items[first : first + course.size])], []
+        yield epoch[0]

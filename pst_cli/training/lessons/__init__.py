@@ -1,0 +1,1 @@
+"""Lessons: what a network is asked of a batch, and what it is told in return."""

@@ -1,0 +1,201 @@
+"""KVSPN's lesson: to say, from the host's memory alone, what the host will say next.
+
+All positions are taught at once. The query at i embeds token i and sees the host's memory below i,
+as it does when it drafts; draft step j feeds the right token i + j, since a drafted token counts
+only where all before it were right. What is taught is the host's own choice: where a row is not
+the host's own text already, its likeliest token there.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from pst_cli.models.forced import Heard
+from pst_cli.models.kvspn import Memory
+from pst_cli.training.collate import IGNORED
+from pst_cli.training.lessons.lesson import Lesson, Parts
+from pst_cli.training.losses import divergence, hits, surprise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pst_cli.models.forced import Forced, ForcedHost
+    from pst_cli.models.kvspn import KVSPN, Pair
+    from pst_cli.training.collate import Batch
+    from pst_cli.types import SpecialTokens
+
+
+@dataclass(frozen=True, slots=True)
+class DraftWeights:
+    """What each loss counts."""
+
+    labels: float = 1.0  # the host's choices
+    kl: float = 0.0  # the host's distribution over the draft vocabulary
+    later: float = 0.8  # of each draft step against the one before
+
+
+class Drafted(NamedTuple):
+    """One draft step of a batch: labels and scores where there is something to draft."""
+
+    step: int  # from 1
+    where: Tensor  # (rows, seq - step + 1), True at queries that are taught
+    labels: Tensor  # (labels,), ids in the host's vocabulary
+    logits: Tensor  # (labels, draft vocabulary)
+    states: Tensor  # (labels, d_model), the host's own, that the labels were chosen by
+
+
+class KVSPNLesson(Lesson):
+    """A host and the network that lives on it (or Medusa's control).
+
+    The host is frozen, unless it is taught by another lesson in `joint` training: then what the
+    drafter needs of its memory is taught to it too.
+    """
+
+    def __init__(
+        self,
+        host: ForcedHost,
+        network: KVSPN,
+        tokens: SpecialTokens,
+        weights: DraftWeights | None = None,
+        *,
+        joint: bool = False,
+    ) -> None:
+        super().__init__()
+        self.host, self.network, self.joint = host, network, joint
+        self.tokens, self.counts = tokens, weights or DraftWeights()
+        if not joint:
+            self.host.requires_grad_(False)
+        places = torch.full((host.config.vocab_size,), IGNORED)
+        places[network.draft_tokens] = torch.arange(len(network.draft_tokens))
+        self.places: Tensor  # of each of the host's tokens in the draft vocabulary, or IGNORED
+        self.register_buffer("places", places, persistent=False)
+
+    def train(self, mode: bool = True) -> Self:
+        """As torch's; a frozen host stays as it is when it is used."""
+        super().train(mode)
+        self.host.train(mode and self.joint)
+        return self
+
+    def weights(self) -> Mapping[str, float]:
+        counts, found = self.counts, {}
+        for step in range(1, self.network.config.draft_length + 1):
+            found[f"draft {step}"] = counts.labels * counts.later ** (step - 1)
+            found[f"kl {step}"] = counts.kl * counts.later ** (step - 1)
+        return found
+
+    def forward(self, batch: Batch) -> Parts:
+        parts: Parts = {}
+        whole = batch.totals.said
+        forced, heard = self.memory(batch)
+        for one in self.drafts(batch, forced, heard):
+            places = self.places[one.labels]
+            inside = places != IGNORED
+            parts[f"draft {one.step}"] = surprise(one.logits[inside], places[inside]) / whole
+            parts[f"kept {one.step}"] = hits(one.logits, places) / whole
+            parts[f"seen {one.step}"] = torch.ones_like(places).sum() / whole
+            if self.counts.kl:
+                parts[f"kl {one.step}"] = divergence(one.logits, self._wanted(one)) / whole
+        return parts
+
+    def memory(self, batch: Batch) -> tuple[Forced, Heard]:
+        """The host's pass over the rows; its gradients are kept only where it learns too."""
+        with nullcontext() if self.joint else torch.no_grad():
+            heard = batch.heard
+            if heard is None:
+                assert batch.log_mel is not None
+                heard = Heard(self.host.hear(batch.log_mel))
+            return self.host.decode(batch.tokens, heard, remember=True), heard
+
+    def drafts(self, batch: Batch, forced: Forced, heard: Heard) -> Iterator[Drafted]:
+        """Each draft step at every position at once, given the right tokens before it."""
+        labels = self._labels(batch, forced)
+        taught = labels != IGNORED
+        embedded = self.host.embed(batch.tokens)
+        state = _shifted(forced.states) if self.network.config.feed == "state" else None
+        crosses = self._crosses(forced, heard)
+        seq = batch.tokens.shape[1]
+        for step in range(self.network.config.draft_length):
+            width = seq - step
+            previous = None if state is None else state[:, :width]
+            entered = self.network.enter(embedded[:, step:], previous)
+            memories = self._memories(forced, width)
+            state = self.network(entered, memories, crosses, heard.seen())
+            where = taught[:, step:].clone()
+            # The host itself says the first token: none is drafted from the prompt alone.
+            where[:, 0] = False
+            where[:, 1:] &= taught[:, : width - 1]
+            logits = state[where] @ self._head().T
+            yield Drafted(
+                step + 1, where, labels[:, step:][where], logits, forced.states[:, step:][where]
+            )
+
+    def _head(self) -> Tensor:
+        embedding: Tensor = self.host.whisper.model.decoder.embed_tokens.weight
+        return embedding[self.network.draft_tokens]
+
+    def _wanted(self, one: Drafted) -> Tensor:
+        """The host's scores over the draft vocabulary."""
+        return (one.states @ self._head().T).detach()
+
+    def _memories(self, forced: Forced, width: int) -> list[Memory]:
+        """What each block may see: for the query at i the host's slots below i."""
+        assert forced.keys is not None
+        assert forced.values is not None
+        seq = forced.keys.shape[3]
+        slots = torch.arange(seq, device=forced.keys.device)
+        below = slots < slots[:width, None].clamp(min=1)
+        found = []
+        for index in range(self.network.config.groups):
+            first, last = self.network.config.group(index)
+            pair = (
+                forced.keys[:, :, first:last].flatten(2, 3),
+                forced.values[:, :, first:last].flatten(2, 3),
+            )
+            found.append(Memory(pair, below.repeat(1, last - first)[None, None]))
+        return found
+
+    def _crosses(self, forced: Forced, heard: Heard) -> list[Pair]:
+        own = self.network.hear(heard.states)
+        if own is not None:
+            return own
+        config = self.network.config
+        return [forced.crosses[config.group(index)[1] - 1] for index in range(config.groups)]
+
+    @torch.no_grad()
+    def _labels(self, batch: Batch, forced: Forced) -> Tensor:
+        """What the host chooses at each position, (rows, seq), IGNORED where nothing is taught."""
+        labels = batch.labels.clone()
+        foreign = (labels != IGNORED) & ~batch.own[:, None]
+        if foreign.any():
+            labels[foreign] = self._choices(self.host.logits(forced.states[foreign]))
+        return labels
+
+    def _choices(self, logits: Tensor) -> Tensor:
+        """The likeliest allowed tokens, (labels, vocabulary) -> (labels,).
+
+        Of the token rules these two matter here: suppressed tokens are never said, and a time is
+        said where all times together are likelier than any word.
+        """
+        logits[:, list(self.tokens.suppressed)] = float("-inf")
+        begin = self.tokens.timestamp_begin
+        words, times = logits[:, :begin], logits[:, begin:]
+        timed = times.logsumexp(-1) > words.amax(-1)
+        return torch.where(timed, times.argmax(-1) + begin, words.argmax(-1))
+
+    def summary(self, figures: Mapping[str, float]) -> dict[str, float]:
+        shown = {name: value for name, value in figures.items() if name[:4] not in ("kept", "seen")}
+        for step in range(1, self.network.config.draft_length + 1):
+            if figures.get(f"seen {step}"):
+                kept = figures[f"kept {step}"] / figures[f"seen {step}"]
+                shown[f"acceptance {step}"] = kept
+        return shown
+
+
+def _shifted(states: Tensor) -> Tensor:
+    """At i the state of i - 1: the one that token i was chosen by."""
+    return torch.cat([states[:, :1], states[:, :-1]], dim=1)

@@ -1,0 +1,81 @@
+"""What a run is given: manifests read, measured, told apart, and laid out as clips."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pst_cli.data.manifest import Utterance, read_manifest
+from pst_cli.errors import DataError
+from pst_cli.training.card import DataFacts, data_facts
+from pst_cli.training.clips import joined, measured
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pst_cli.training.clips import Clip
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """Utterances that can be heard, those that can only be read, and where both are from."""
+
+    spoken: list[Utterance]
+    texts: list[Utterance]
+    facts: list[DataFacts]
+
+    @classmethod
+    def read(cls, manifests: Sequence[Path], use: str) -> Materials:
+        """All of `manifests`; `use` is what the model card says they were for.
+
+        Raises DataError where one cannot be used.
+        """
+        found = cls([], [], [])
+        for path in manifests:
+            utterances = read_manifest(path)
+            spoken = measured(utterances)
+            texts = [one for one in utterances if one.audio is None]
+            found.spoken.extend(spoken)
+            found.texts.extend(texts)
+            found.facts.append(data_facts(path, [*spoken, *texts], use=use))
+        return found
+
+
+def read_both(train: Sequence[Path], held_out: Sequence[Path]) -> tuple[Materials, Materials]:
+    """What is learnt from, and what is held out.
+
+    Raises DataError where nothing in the first can be heard, or one sound is in both.
+    """
+    learnt, held = Materials.read(train, "training"), Materials.read(held_out, "held out")
+    if not learnt.spoken:
+        raise DataError(
+            "no utterance of at most 30 s to learn from in the manifests",
+            hint="pst data check MANIFEST tells what they hold",
+        )
+    known = {(one.audio, one.start) for one in learnt.spoken}
+    both = [one for one in held.spoken if (one.audio, one.start) in known]
+    if both:
+        raise DataError(
+            f"{len(both)} held-out utterances are learnt from too, the first at {both[0].place}",
+            hint="pst data check TRAIN HELD-OUT finds all that two manifests share",
+        )
+    return learnt, held
+
+
+def fixed_clips(utterances: Sequence[Utterance], longest: float, seed: int) -> list[Clip]:
+    """Clips that stay the same for a whole run, of one speaker each where speakers are named.
+
+    Each is as long as a limit drawn up to `longest` seconds allows.
+    """
+    groups: dict[tuple[str, str], list[Utterance]] = defaultdict(list)
+    for one in utterances:
+        groups[one.language, one.speaker or ""].append(one)
+    found: list[Clip] = []
+    for name in sorted(groups):
+        rng = random.Random(f"{seed} {name}")
+        rng.shuffle(groups[name])
+        found += joined(groups[name], longest, (1.0,), rng)
+    return found

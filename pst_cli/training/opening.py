@@ -1,0 +1,43 @@
+"""A model opened for training: its networks, its spelling, its measure of sound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pst_cli.models.features import LogMel
+from pst_cli.models.forced import ForcedHost
+from pst_cli.models.host import read_parts, special_tokens
+from pst_cli.models.spelling import Speller
+
+if TYPE_CHECKING:
+    from pst_cli.models.prompts import Ability
+    from pst_cli.weights import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One checkpoint, in float32."""
+
+    host: ForcedHost
+    speller: Speller
+    log_mel: LogMel
+    config: Any  # transformers' WhisperConfig
+
+    @property
+    def limit(self) -> int:
+        """Tokens that a row can hold."""
+        return int(self.config.max_target_positions)
+
+
+def open_model(checkpoint: Checkpoint, ability: Ability | None = None) -> Opened:
+    """Load `checkpoint`; `ability` is what it is to learn, if that is more than it can do.
+
+    Raises ModelError where it does not load.
+    """
+    model, tokenizer, features = read_parts(checkpoint.host, torch.float32, checkpoint.adapter)
+    tokens = special_tokens(tokenizer, model.generation_config)
+    speller = Speller(tokenizer, tokens, ability or checkpoint.ability)
+    return Opened(ForcedHost(model), speller, LogMel(features), model.config)

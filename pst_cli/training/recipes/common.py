@@ -1,0 +1,146 @@
+"""What all recipes are given, and how each ends: weights, curve, card."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pst_cli import __version__
+from pst_cli.models.device import choose_dtype
+from pst_cli.outputs import write_atomic
+from pst_cli.training.card import CARD, CardFacts, card
+from pst_cli.training.own import Own
+from pst_cli.training.place import accelerator, part_of
+from pst_cli.training.records import CURVE, can_draw, draw, last_step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from pst_cli.training.ears import Context
+    from pst_cli.training.examples import Spoken
+    from pst_cli.training.fit import Outcome, Settings, Told
+    from pst_cli.training.materials import Materials
+    from pst_cli.types import Progress
+    from pst_cli.weights import Checkpoint
+
+CACHE = "cache"
+OWN_BATCH = 8  # clips that are heard together
+LIBRARIES = ("torch", "transformers", "accelerate", "peft")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What every run is told."""
+
+    model: str  # as it was named
+    checkpoint: Checkpoint
+    manifests: Sequence[Path]
+    held_out: Sequence[Path]
+    output: Path
+    settings: Settings
+    size: int  # rows of a batch
+    micro: int  # rows that are worked on at once
+    longest: float = 28.0  # s; of clips of several utterances
+    command: str = ""  # that gave the order
+    license: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Who is told how it goes, and who may stop it."""
+
+    tell: Callable[[Told], None]
+    progress: Progress
+    stop: Callable[[], bool]
+
+
+def heard(
+    order: Order, cache: Path | None, context: Context, wanted: Sequence[Spoken], watch: Watch
+) -> Own:
+    """As `said`, of what is heard alone."""
+    return _own(order, cache, context, wanted, watch, say=False)
+
+
+def said(
+    order: Order, cache: Path | None, context: Context, wanted: Sequence[Spoken], watch: Watch
+) -> Own:
+    """What the model hears and says of all that is `wanted`, worked out where it is not stored.
+
+    Raises KeyboardInterrupt where it is stopped; what was done by then is kept.
+    """
+    return _own(order, cache, context, wanted, watch, say=True)
+
+
+def _own(
+    order: Order,
+    cache: Path | None,
+    context: Context,
+    wanted: Sequence[Spoken],
+    watch: Watch,
+    *,
+    say: bool,
+) -> Own:
+    place = accelerator(order.settings.how.precision, order.settings.device)
+    identity = order.checkpoint.fingerprint, context
+    own = Own(cache or order.output / CACHE, *identity)
+    missing = own.missing(wanted, say=say)
+    if missing:
+        device = str(place.device)
+        host = order.checkpoint.load(device, choose_dtype("auto", device))
+        mine = len(missing[place.process_index :: place.num_processes])
+        for done in own.add(host, missing, OWN_BATCH, part_of(place)):
+            watch.progress("what the model says of the clips", done, mine)
+            if watch.stop():
+                raise KeyboardInterrupt
+    place.wait_for_everyone()
+    return Own(cache or order.output / CACHE, *identity)
+
+
+def batch_facts(order: Order) -> dict[str, object]:
+    """The hyper-parameters that all recipes have."""
+    how = asdict(order.settings.how)
+    return {"batch size": order.size, **{name.replace("_", " "): how[name] for name in how}}
+
+
+def finish(order: Order, outcome: Outcome, materials: Sequence[Materials], **facts: Any) -> None:
+    """The curve, where it can be drawn, and the card; `facts` are the recipe's own."""
+    pictures = []
+    if can_draw():
+        draw(order.output)
+        pictures.append(CURVE)
+    held_out = {f"held out: {name}": value for name, value in outcome.held_out.items()}
+    figures = outcome.figures or last_step(order.output)
+    metrics = {**figures, **held_out, **facts.pop("metrics", {})}
+    settings = {**batch_facts(order), **facts.pop("settings", {})}
+    made = CardFacts(
+        base=order.model,
+        base_sha256=order.checkpoint.fingerprint,
+        command=order.command,
+        license=order.license,
+        data=[one for given in materials for one in given.facts],
+        settings=settings,
+        seed=order.settings.seed,
+        steps=outcome.state.step,
+        seconds=outcome.state.seconds,
+        machine=machine(),
+        versions={"pst": __version__, **{name: version(name) for name in LIBRARIES}},
+        metrics={name: round(value, 4) for name, value in metrics.items()},
+        pictures=pictures,
+        **facts,
+    )
+    write_atomic(order.output / CARD, card(made))
+
+
+def machine() -> dict[str, object]:
+    """Where the run was."""
+    if torch.cuda.is_available():
+        return {"device": torch.cuda.get_device_name(), "count": torch.cuda.device_count()}
+    return {
+        "device": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+    }

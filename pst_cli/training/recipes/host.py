@@ -1,0 +1,203 @@
+"""whisperM2M: a host taught to put what it hears into the language that its prompt names."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from pst_cli.errors import UsageError
+from pst_cli.export import write_model
+from pst_cli.models.adapter import Adapter, AdapterConfig, fingerprint
+from pst_cli.models.forced import TextEncoder
+from pst_cli.models.prompts import Ability
+from pst_cli.training.adapting import Adapting, adapt
+from pst_cli.training.clips import single
+from pst_cli.training.course import Course
+from pst_cli.training.ears import Context, Fresh
+from pst_cli.training.examples import (
+    Example,
+    Spoken,
+    renderings,
+    spell_spoken,
+    spell_written,
+    translations,
+)
+from pst_cli.training.fit import Fit, Outcome
+from pst_cli.training.lessons.host import HostLesson, HostWeights
+from pst_cli.training.materials import fixed_clips, read_both
+from pst_cli.training.opening import open_model
+from pst_cli.training.own import Stored
+from pst_cli.training.plan import Balanced, Mixed, Mixing
+from pst_cli.training.recipes.common import Order, Watch, finish, heard
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+
+    from pst_cli.training.materials import Materials
+    from pst_cli.training.opening import Opened
+
+DECLARED = "many-to-many"  # as config.json names Ability.MANY_TO_MANY
+SUMMARY = (
+    "A Whisper that puts speech in any of six languages into any other: the language token of the "
+    "prompt names the target, the task is always `transcribe`."
+)
+Save = Literal["adapter", "whole"]
+HeldOut = tuple["Course", "Sequence[Any]"] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPlan:
+    """What is particular to teaching a host."""
+
+    adapting: Adapting = field(default_factory=Adapting)
+    weights: HostWeights = field(default_factory=HostWeights)
+    mixing: Mixing = field(default_factory=Mixing)
+    text_layers: int | None = None  # of the text encoder; None: half the decoder's; 0: none
+    texts_each: int = 0  # pairs of texts that are only read, with each batch
+    timed: float = 0.8  # the share of rows that are taught times
+    context: Context = "random"
+    noisy: float = 0.0
+    masked: bool = False
+    save: Save = "adapter"
+    cache: Path | None = None  # of encoder states, where the encoder is frozen
+
+
+def train_host(order: Order, plan: HostPlan, watch: Watch) -> Outcome:
+    """Learn, and write an adapter or a whole checkpoint to `order.output`.
+
+    Raises PstError where the order cannot be carried out; what was learnt is in its checkpoints.
+    """
+    check_save(plan, order)
+    learnt, held = read_both(order.manifests, order.held_out)
+    opened = open_model(order.checkpoint, Ability.MANY_TO_MANY)
+    adapt(opened.host.whisper, plan.adapting, order.settings.seed)
+    begin = opened.speller.tokens.timestamp_begin
+    lesson = HostLesson(opened.host, reader(opened, plan), begin, plan.weights)
+    lessons = course(order, plan, opened, learnt, watch)
+    judged = held_out(lessons, plan, opened, held)
+    fit = Fit(lesson, lessons, order.settings, order.output, watch.tell, judged)
+    outcome = fit.run(watch.stop)
+    if outcome.finished and fit.learner.main:
+        save(order, plan, opened)
+        finish(order, outcome, [learnt, held], **facts(plan))
+    return outcome
+
+
+def reader(opened: Opened, plan: HostPlan) -> TextEncoder | None:
+    """The text encoder, unless none is wanted; UsageError where texts would have no reader."""
+    decoder_layers: int = opened.config.decoder_layers
+    layers = decoder_layers // 2 if plan.text_layers is None else plan.text_layers
+    if plan.texts_each and not layers:
+        raise UsageError("--texts needs a text encoder to read them", hint="add --text-layers 1")
+    return TextEncoder(opened.host, min(layers, decoder_layers)) if layers else None
+
+
+def course(order: Order, plan: HostPlan, opened: Opened, learnt: Materials, watch: Watch) -> Course:
+    """Sound read anew for each batch, or encoded once where the encoder learns nothing."""
+    ears: Fresh | Stored = Fresh(opened.log_mel, plan.context, plan.noisy, plan.masked)
+    source: Mixed | Balanced[Spoken] = Mixed(learnt.spoken, plan.mixing)
+    if plan.adapting.encoder == "frozen":
+        clips = fixed_clips(learnt.spoken, plan.mixing.longest, order.settings.seed)
+        source = Balanced(renderings(clips), plan.mixing.power)
+        ears = Stored(heard(order, plan.cache, plan.context, source.items, watch))
+    written = translations(learnt.texts) if plan.texts_each else []
+    return Course(
+        source=source,
+        spell=_Spelling(opened, plan.timed),
+        ears=ears,
+        size=order.size,
+        micro=order.micro,
+        timestamp_begin=opened.speller.tokens.timestamp_begin,
+        pad=opened.speller.tokens.end,
+        texts=Balanced(written, plan.mixing.power) if written else None,
+        spell_text=partial(spell_written, speller=opened.speller, limit=opened.limit),
+        texts_each=plan.texts_each,
+        seed=order.settings.seed,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelling:
+    """Spells clips, some of them with times."""
+
+    opened: Opened
+    timed: float
+
+    def __call__(self, spoken: Spoken, rng: random.Random) -> Example:
+        times = len(spoken.clip.utterances) > 1 or rng.random() < self.timed
+        return spell_spoken(spoken, self.opened.speller, self.opened.limit, times=times)
+
+
+def held_out(course: Course, plan: HostPlan, opened: Opened, held: Materials) -> HeldOut:
+    """Held-out utterances by themselves, unaltered, without times: what `evaluate` will ask."""
+    if not held.spoken:
+        return None
+    items = sorted(renderings(map(single, held.spoken)), key=_seconds)
+    context: Context = "full" if plan.context == "full" else "own"
+    ears = Fresh(opened.log_mel, context)
+    return replace(course, ears=ears, spell=_Spelling(opened, 0.0), texts=None), items
+
+
+def _seconds(spoken: Spoken) -> float:
+    return spoken.clip.seconds
+
+
+def save(order: Order, plan: HostPlan, opened: Opened) -> str:
+    """An adapter, or all weights in float32 as an ordinary checkpoint; the fingerprint."""
+    checkpoint, output = order.checkpoint, order.output
+    link = AdapterConfig(_host_name(order), checkpoint.fingerprint, DECLARED)
+    adapter = Adapter.collect(opened.host.whisper, link)
+    if plan.save == "adapter":
+        adapter.save(output)
+        return Adapter.load(output).fingerprint
+    state = checkpoint.state(torch.float32)
+    adapter.apply(state)
+    config = checkpoint.config
+    config["pst"] = {**config.get("pst", {}), "ability": DECLARED}
+    write_model(output, state, config, checkpoint.host)
+    return fingerprint(state)
+
+
+def _host_name(order: Order) -> str:
+    """What an adapter calls its host: a directory of somebody's own is named from the adapter."""
+    if not Path(order.model).is_dir():
+        return order.model
+    near = os.path.relpath(order.checkpoint.host.resolve(), order.output.resolve())
+    return near if near.startswith(".") else os.path.join(".", near)  # noqa: PTH118 - Path drops it
+
+
+def facts(plan: HostPlan) -> dict[str, object]:
+    """What the model card says of it."""
+    adapting = asdict(plan.adapting)
+    return {
+        "title": "whisperM2M: many-to-many speech translation",
+        "kind": "host",
+        "form": plan.save,
+        "summary": SUMMARY,
+        "losses": asdict(plan.weights),
+        "settings": {
+            **{f"learning: {name}": value for name, value in adapting.items()},
+            **{f"mixing: {name}": value for name, value in asdict(plan.mixing).items()},
+            "audio context": plan.context,
+            "rows with times": plan.timed,
+            "rows with noise": plan.noisy,
+            "SpecAugment": plan.masked,
+            "text encoder layers": plan.text_layers,
+            "texts with each batch": plan.texts_each,
+        },
+    }
+
+
+def check_save(plan: HostPlan, order: Order) -> None:
+    """UsageError where an adapter would have to hang on another."""
+    if plan.save == "adapter" and order.checkpoint.adapter:
+        raise UsageError(
+            f"{order.model} is an adapter itself, and adapters do not add up",
+            hint="add --save whole",
+        )

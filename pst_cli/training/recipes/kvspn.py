@@ -1,0 +1,216 @@
+"""KVSPN, or its Medusa control, taught what one frozen host says of real speech."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from pst_cli.errors import DataError, UsageError
+from pst_cli.models.kvspn import FFN, KVSPN, KVSPNConfig
+from pst_cli.training.acceptance import acceptance
+from pst_cli.training.course import Course
+from pst_cli.training.examples import Example, Spoken, row, spell_spoken
+from pst_cli.training.fit import Fit, Outcome
+from pst_cli.training.lessons.kvspn import DraftWeights, KVSPNLesson
+from pst_cli.training.materials import fixed_clips, read_both
+from pst_cli.training.opening import open_model
+from pst_cli.training.own import Own, Stored
+from pst_cli.training.plan import Balanced
+from pst_cli.training.recipes.common import Order, Watch, finish, said
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pst_cli.training.clips import Clip
+    from pst_cli.training.ears import Context
+    from pst_cli.training.opening import Opened
+
+Init = Literal["host", "random"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """The shape of the network; see KVSPNConfig."""
+
+    groups: int = 1
+    cross: Literal["own", "host"] = "host"
+    feed: Literal["token", "state"] = "token"
+    normed: bool = True
+    threaded: bool = True
+    draft_length: int = 4
+    draft_vocabulary: int = 7000  # the most frequent words; ends and times come on top
+    init: Init = "host"  # copies of the host's own layers; the paper's is "random"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KVSPNPlan:
+    """What is particular to teaching a drafter."""
+
+    form: Form = field(default_factory=Form)
+    weights: DraftWeights = field(default_factory=DraftWeights)
+    targets: tuple[str, ...] = ()  # beside the languages that clips have text for
+    references: float = 0.5  # the share of rows, where there is one, that follow a reference
+    power: float = 0.5  # see `examples.balanced`
+    context: Context = "full"  # what the host hears when it is used
+    cache: Path | None = None
+
+
+def train_kvspn(order: Order, plan: KVSPNPlan, watch: Watch) -> Outcome:
+    """Learn, and write the network to `order.output`; the host stays as it is.
+
+    Raises PstError where the order cannot be carried out; what was learnt is in its checkpoints.
+    """
+    learnt, held = read_both(order.manifests, order.held_out)
+    items = renderings_and(fixed_clips(learnt.spoken, order.longest, order.settings.seed), plan)
+    judged = renderings_and(fixed_clips(held.spoken, order.longest, order.settings.seed), plan)
+    own = said(order, plan.cache, plan.context, [*items, *judged], watch)
+    items, judged = _ended(items, own), _ended(judged, own)
+    opened = open_model(order.checkpoint)
+    network = _network(order, plan.form, opened, items, own)
+    lesson = KVSPNLesson(opened.host, network, opened.speller.tokens, plan.weights)
+    course = _course(order, plan, opened, items, own)
+    by_itself = replace(course, spell=_Spelling(opened, own, 0.0))
+    fit = Fit(
+        lesson,
+        course,
+        order.settings,
+        order.output,
+        watch.tell,
+        (by_itself, judged) if judged else None,
+    )
+    outcome = fit.run(watch.stop)
+    if outcome.finished and fit.learner.main:
+        network.cpu().save(order.output)
+        lesson.to(fit.learner.accelerator.device)
+        table = acceptance(lesson, by_itself, judged) if judged else {}
+        finish(order, outcome, [learnt, held], metrics=table, **_facts(plan))
+    return outcome
+
+
+def renderings_and(clips: Sequence[Clip], plan: KVSPNPlan) -> list[Spoken]:
+    """Clips in every language they have text for, and in those asked for besides."""
+    return [
+        Spoken(clip, target)
+        for clip in clips
+        for target in dict.fromkeys([*clip.texts(), *plan.targets])
+    ]
+
+
+def _ended(items: Sequence[Spoken], own: Own) -> list[Spoken]:
+    """Those that the host came to an end of: the others are mostly loops.
+
+    Raises DataError where there were some and none is left.
+    """
+    kept = [one for one in items if own.said[one.clip.key, one.target].ended]
+    if items and not kept:
+        raise DataError("the model came to no end in any clip", hint="try another --model")
+    return kept
+
+
+def _network(order: Order, form: Form, opened: Opened, items: Sequence[Spoken], own: Own) -> KVSPN:
+    """A network for the host, with the words that the host says most."""
+    check_form(form, opened)
+    drafted = _draft_tokens(form.draft_vocabulary, opened, items, own)
+    shape = shaped(form, opened, order.checkpoint.fingerprint, len(drafted))
+    torch.manual_seed(order.settings.seed)
+    network = KVSPN(shape)
+    network.draft_tokens.copy_(torch.tensor(drafted))
+    if form.init == "host":
+        network.start_from(opened.host.lean())
+    return network
+
+
+def check_form(form: Form, opened: Opened) -> None:
+    """UsageError where the host is too small for it."""
+    layers: int = opened.config.decoder_layers
+    if form.groups > layers:
+        reason = f"--groups {form.groups}: the host has {layers} layers"
+        raise UsageError(reason, hint=f"1 to {layers}")
+    if form.init == "host" and opened.config.decoder_ffn_dim != FFN * opened.config.d_model:
+        reason = "the host's feed-forward layers are not as wide as the drafter's"
+        raise UsageError(reason, hint="add --init random")
+
+
+def shaped(form: Form, opened: Opened, host: str = "", drafted: int = 0) -> KVSPNConfig:
+    """The network's config; `drafted` is how many tokens it may draft, 0: every one."""
+    config = opened.config
+    return KVSPNConfig(
+        d_model=config.d_model,
+        heads=config.decoder_attention_heads,
+        layers=config.decoder_layers,
+        vocabulary=config.vocab_size,
+        host=host,
+        groups=form.groups,
+        cross=form.cross,
+        feed=form.feed,
+        normed=form.normed,
+        threaded=form.threaded,
+        draft_length=form.draft_length,
+        draft_vocabulary=drafted if drafted < config.vocab_size else 0,
+    )
+
+
+def _draft_tokens(words: int, opened: Opened, items: Sequence[Spoken], own: Own) -> list[int]:
+    """Ids of the `words` most said, the end and all times; every id where `words` is 0."""
+    tokens, vocabulary = opened.speller.tokens, int(opened.config.vocab_size)
+    if not words:
+        return list(range(vocabulary))
+    counts = Counter(token for one in items for token in own.said[one.clip.key, one.target].tokens)
+    common = [token for token, _ in counts.most_common() if token < tokens.end][:words]
+    return sorted({*common, tokens.end, *range(tokens.timestamp_begin, vocabulary)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelling:
+    """Spells what the host said, or, for a share of the rows that have one, the reference."""
+
+    opened: Opened
+    own: Own
+    references: float
+
+    def __call__(self, spoken: Spoken, rng: random.Random) -> Example:
+        speller, limit = self.opened.speller, self.opened.limit
+        if rng.random() < self.references and spoken.target in spoken.clip.texts():
+            return spell_spoken(spoken, speller, limit, times=True)
+        mine = self.own.said[spoken.clip.key, spoken.target]
+        return row(
+            speller, mine.prompt, mine.tokens, limit, spoken.direction, clip=spoken.clip, own=True
+        )
+
+
+def _course(
+    order: Order, plan: KVSPNPlan, opened: Opened, items: Sequence[Spoken], own: Own
+) -> Course:
+    return Course(
+        source=Balanced(items, plan.power),
+        spell=_Spelling(opened, own, plan.references),
+        ears=Stored(own),
+        size=order.size,
+        micro=order.micro,
+        timestamp_begin=opened.speller.tokens.timestamp_begin,
+        pad=opened.speller.tokens.end,
+        seed=order.settings.seed,
+    )
+
+
+def _facts(plan: KVSPNPlan) -> dict[str, object]:
+    medusa = plan.form.feed == "state"
+    return {
+        "title": "Medusa heads" if medusa else "KVSPN: Key-Value Parasitic Speculative Network",
+        "kind": "medusa" if medusa else "kvspn",
+        "form": "drafter",
+        "many_to_many": False,
+        "summary": "Drafts tokens from its host's key-value memory; the host verifies them.",
+        "losses": asdict(plan.weights),
+        "settings": {
+            **{f"form: {name}": value for name, value in asdict(plan.form).items()},
+            "targets besides references": ", ".join(plan.targets),
+            "rows after references": plan.references,
+            "audio context": plan.context,
+        },
+    }

@@ -1,0 +1,175 @@
+"""A student: a pruned copy of a teacher, taught what the teacher says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from pst_cli.errors import DataError, UsageError
+from pst_cli.export import write_model
+from pst_cli.models.adapter import TIED
+from pst_cli.models.pruning.vocabulary import read_kept
+from pst_cli.training.course import Course
+from pst_cli.training.ears import Fresh
+from pst_cli.training.examples import Example, Spoken, renderings, row, spell_spoken
+from pst_cli.training.fit import Fit, Outcome
+from pst_cli.training.lessons.student import StudentLesson, StudentWeights
+from pst_cli.training.materials import fixed_clips, read_both
+from pst_cli.training.opening import open_model
+from pst_cli.training.own import Own, Stored
+from pst_cli.training.plan import Balanced
+from pst_cli.training.recipes.common import Order, Watch, finish, said
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pst_cli.training.ears import Context
+    from pst_cli.training.opening import Opened
+    from pst_cli.weights import Checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudentPlan:
+    """What is particular to distilling; the order's model is the teacher."""
+
+    student: Checkpoint
+    weights: StudentWeights = field(default_factory=StudentWeights)
+    references: float = 0.0  # the share of rows that follow a reference, not the teacher
+    power: float = 0.5  # see `examples.balanced`
+    context: Context = "full"  # what the teacher hears when it is used
+    embeddings: bool = False  # whether tokens' embeddings, the output head too, learn
+    cache: Path | None = None
+
+
+def train_student(order: Order, plan: StudentPlan, watch: Watch) -> Outcome:
+    """Learn, and write the student, a whole checkpoint, to `order.output`.
+
+    Raises PstError where the order cannot be carried out; what was learnt is in its checkpoints.
+    """
+    learnt, held = read_both(order.manifests, order.held_out)
+    items = renderings(fixed_clips(learnt.spoken, order.longest, order.settings.seed))
+    judged = renderings(fixed_clips(held.spoken, order.longest, order.settings.seed))
+    own = said(order, plan.cache, plan.context, [*items, *judged], watch)
+    student, teacher = open_model(plan.student), open_model(order.checkpoint)
+    kept = _kept(plan, student, teacher)
+    ids = None if kept is None else {old: new for new, old in enumerate(kept)}
+    spelling = _Spelling(student, own, plan.references, ids)
+    items, judged = spelling.known(items), spelling.known(judged)
+    lesson = _lesson(plan, student, teacher, kept)
+    course = Course(
+        source=Balanced(items, plan.power),
+        spell=spelling,
+        ears=Stored(own) if lesson.shares_encoder else Fresh(teacher.log_mel, plan.context),
+        size=order.size,
+        micro=order.micro,
+        timestamp_begin=student.speller.tokens.timestamp_begin,
+        pad=student.speller.tokens.end,
+        seed=order.settings.seed,
+    )
+    by_itself = replace(course, spell=replace(spelling, references=0.0))
+    held_out = (by_itself, judged) if judged else None
+    fit = Fit(lesson, course, order.settings, order.output, watch.tell, held_out)
+    outcome = fit.run(watch.stop)
+    if outcome.finished and fit.learner.main:
+        _save(order, plan, student)
+        finish(order, outcome, [learnt, held], **_facts(plan, lesson))
+    return outcome
+
+
+def _kept(plan: StudentPlan, student: Opened, teacher: Opened) -> list[int] | None:
+    """The teacher's id of each of the student's tokens; None where they are the same.
+
+    Raises UsageError where the one's tokens are not among the other's.
+    """
+    mine, theirs = student.config.vocab_size, teacher.config.vocab_size
+    if mine == theirs:
+        return None
+    kept = read_kept(plan.student.host)
+    if kept is None or len(kept) != mine or max(kept) >= theirs:
+        raise UsageError(
+            f"the student's {mine} tokens are not the teacher's {theirs}",
+            hint="make the student of the teacher: pst prune TEACHER --output STUDENT",
+        )
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelling:
+    """Spells what the teacher said in the student's ids, or, for a share of rows, the reference."""
+
+    student: Opened
+    own: Own
+    references: float
+    ids: dict[int, int] | None
+
+    def __call__(self, spoken: Spoken, rng: random.Random) -> Example:
+        speller, limit = self.student.speller, self.student.limit
+        if rng.random() < self.references:
+            return spell_spoken(spoken, speller, limit, times=True)
+        mine = self.own.said[spoken.clip.key, spoken.target]
+        prompt, tokens = self._ids(mine.prompt), self._ids(mine.tokens)
+        return row(speller, prompt, tokens, limit, spoken.direction, clip=spoken.clip, own=True)
+
+    def known(self, items: Sequence[Spoken]) -> list[Spoken]:
+        """Those that the teacher came to an end of, in words that the student has.
+
+        Raises DataError where there were some and none is left.
+        """
+        found = []
+        for one in items:
+            mine = self.own.said[one.clip.key, one.target]
+            if mine.ended and (self.ids is None or all(t in self.ids for t in mine.tokens)):
+                found.append(one)
+        if items and not found:
+            hint = "prune the vocabulary less, or try another teacher"
+            raise DataError("the student can say nothing of what the teacher says", hint=hint)
+        return found
+
+    def _ids(self, tokens: Sequence[int]) -> Sequence[int]:
+        return tokens if self.ids is None else [self.ids[token] for token in tokens]
+
+
+def _lesson(
+    plan: StudentPlan, student: Opened, teacher: Opened, kept: list[int] | None
+) -> StudentLesson:
+    """The student learns with its decoder; with its encoder only if that is not the teacher's."""
+    mine = student.host.whisper.model.encoder.state_dict()
+    theirs = teacher.host.whisper.model.encoder.state_dict()
+    shares = mine.keys() == theirs.keys() and all(
+        mine[name].shape == theirs[name].shape and torch.equal(mine[name], theirs[name])
+        for name in mine
+    )
+    student.host.whisper.model.encoder.requires_grad_(not shares)
+    student.host.whisper.model.encoder.embed_positions.requires_grad_(False)  # sinusoids
+    student.host.whisper.model.decoder.embed_tokens.requires_grad_(plan.embeddings)
+    ids = None if kept is None else torch.tensor(kept)
+    return StudentLesson(student.host, teacher.host, ids, plan.weights, shares_encoder=shares)
+
+
+def _save(order: Order, plan: StudentPlan, student: Opened) -> None:
+    """All weights in float32, and everything that belongs to the checkpoint it began from."""
+    state = student.host.whisper.cpu().state_dict()
+    state = {name: tensor for name, tensor in state.items() if name != TIED}
+    config = plan.student.config
+    ability = order.checkpoint.ability.name.lower().replace("_", "-")
+    config["pst"] = {**config.get("pst", {}), "ability": ability}
+    write_model(order.output, state, config, plan.student.host)
+
+
+def _facts(plan: StudentPlan, lesson: StudentLesson) -> dict[str, object]:
+    return {
+        "title": "A distilled Whisper",
+        "kind": "student",
+        "form": "whole",
+        "summary": "Says with fewer layers what its teacher says, and drafts for it.",
+        "losses": asdict(plan.weights),
+        "settings": {
+            "rows after references": plan.references,
+            "audio context": plan.context,
+            "encoder": "the teacher's own, frozen" if lesson.shares_encoder else "learns",
+        },
+    }

@@ -1,0 +1,268 @@
+"""`pst train` as its users meet it: on checkpoints made on the spot, with real clips."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from checkpoints import SENTENCE, SPOKEN
+from transformers import WhisperForConditionalGeneration
+
+from pst_cli.models.adapter import Adapter
+from pst_cli.models.kvspn import KVSPN
+from pst_cli.models.pruning.vocabulary import read_vocabulary
+from pst_cli.pruning.cut import Cut, write_pruned
+from pst_cli.store import cards
+from pst_cli.training.records import read_metrics
+from pst_cli.weights import locate
+
+CLIPS = Path(__file__).parent / "clips"
+SHORT = ("--batch-size", 2, "--device", "cpu", "--warm-up", 2)
+
+
+@pytest.fixture
+def manifest(tmp_path) -> Path:
+    """Four real clips, each with a text in two languages."""
+    path = tmp_path / "train.jsonl"
+    path.write_text("".join(line(name, number) for number, name in enumerate(some_clips())))
+    return path
+
+
+def some_clips() -> list[str]:
+    return sorted(path.name for path in CLIPS.glob("*.ogg"))[:4]
+
+
+def line(name: str, number: int) -> str:
+    record = {"audio": str(CLIPS / name), "language": "de", "text": f"Satz {number}."}
+    return json.dumps(record | {"translations": {"fr": f"Phrase {number}."}}) + "\n"
+
+
+def own_folder(checkpoint: Path, tmp_path: Path) -> Path:
+    """A copy that a test may write beside."""
+    return Path(shutil.copytree(checkpoint, tmp_path / "host"))
+
+
+def test_a_host_is_taught_and_used(pst, manifest, tiny_checkpoint, tmp_path, speech):
+    output = tmp_path / "m2m"
+    asked = ("train", "host", manifest, "--model", tiny_checkpoint, "-o", output, *SHORT)
+    done = pst(*asked, "--steps", 3, "--context", "own", "--held-out", held_out(tmp_path))
+    assert (done.code, done.out) == (0, f"{output}\n"), done.err
+    config = json.loads((output / "config.json").read_text())
+    assert config["pst"]["ability"] == "many-to-many"
+    assert (output / "adapter.safetensors").stat().st_size < 2**20
+    card = (output / "README.md").read_text()
+    assert "pst train host" in card
+    assert "held out: st" in card
+    assert read_metrics(output / "metrics.jsonl")[0]["step"] == 1
+    assert pst("translate", speech, "--to", "fr", "--model", output).code == 0
+
+
+def held_out(tmp_path: Path) -> Path:
+    path = tmp_path / "dev.jsonl"
+    path.write_text(line("jfk.flac", 9))
+    return path
+
+
+def test_a_whole_host_opens_in_transformers(pst, manifest, tiny_checkpoint, tmp_path):
+    output = tmp_path / "m2m"
+    asked = ("train", "host", manifest, "--model", tiny_checkpoint, "-o", output, *SHORT)
+    done = pst(*asked, "--steps", 2, "--context", "own", "--save", "whole", "--decoder", "full")
+    assert done.code == 0, done.err
+    model = WhisperForConditionalGeneration.from_pretrained(output)
+    before = WhisperForConditionalGeneration.from_pretrained(tiny_checkpoint)
+    name = "model.decoder.layers.0.fc1.weight"
+    assert not torch.equal(model.state_dict()[name], before.state_dict()[name])
+    assert locate(str(output), Path).ability.name == "MANY_TO_MANY"
+
+
+def test_a_frozen_encoder_hears_once(pst, manifest, tiny_checkpoint, tmp_path):
+    cache = tmp_path / "cache"
+    asked = ("train", "host", manifest, "--model", tiny_checkpoint, *SHORT, "--cache", cache)
+    for name in ("first", "second"):
+        done = pst(*asked, "--steps", 2, "--encoder", "frozen", "-o", tmp_path / name)
+        assert done.code == 0, done.err
+        states = {path: path.stat().st_mtime_ns for path in cache.rglob("*.safetensors")}
+        if name == "first":
+            before = states
+    assert states == before
+    assert states
+    names = Adapter.load(tmp_path / "first").tensors
+    assert all(".decoder." in name for name in names)
+
+
+def test_a_drafter_is_taught_and_used(pst, manifest, talking_checkpoint, tmp_path, speech):
+    output = tmp_path / "kvspn"
+    asked = ("train", "kvspn", manifest, "--model", talking_checkpoint, "-o", output, *SHORT)
+    done = pst(*asked, "--steps", 4, "--held-out", held_out(tmp_path), "--draft-length", 2)
+    assert done.code == 0, done.err
+    network = KVSPN.load(output)
+    assert network.config.host == locate(str(talking_checkpoint), Path).fingerprint
+    assert network.config.draft_length == 2
+    assert "acceptance 2 at 0-7" in (output / "README.md").read_text()
+    drafted = pst(
+        "translate", speech, "--to", "en", "--model", talking_checkpoint, "--draft-model", output
+    )
+    assert drafted.out.strip() == SENTENCE, drafted.err
+
+
+def test_medusa_is_the_control(pst, manifest, talking_checkpoint, tmp_path):
+    output = tmp_path / "medusa"
+    asked = ("train", "kvspn", manifest, "--model", talking_checkpoint, "-o", output, *SHORT)
+    done = pst(*asked, "--steps", 2, "--feed", "state")
+    assert done.code == 0, done.err
+    assert KVSPN.load(output).config.feed == "state"
+
+
+def test_host_and_drafter_are_taught_together(pst, manifest, tiny_checkpoint, tmp_path, speech):
+    output = tmp_path / "both"
+    asked = ("train", "kvspn", manifest, "--model", tiny_checkpoint, "-o", output, *SHORT)
+    done = pst(*asked, "--steps", 2, "--joint", "--draft-length", 1)
+    assert done.code == 0, done.err
+    assert KVSPN.load(output / "kvspn").config.host == locate(str(output), Path).fingerprint
+    assert "kvspn" in pst("translate", speech, "--to", "fr", "--model", output).err
+
+
+def test_a_student_is_taught_and_drafts(pst, manifest, talking_checkpoint, tmp_path, speech):
+    student, output = tmp_path / "pruned", tmp_path / "student"
+    assert pst("prune", talking_checkpoint, "-o", student, "--decoder-layers", 1).code == 0
+    asked = ("train", "student", manifest, "--teacher", talking_checkpoint, "--student", student)
+    done = pst(*asked, "-o", output, *SHORT, "--steps", 2)
+    assert done.code == 0, done.err
+    assert "the teacher's own, frozen" in (output / "README.md").read_text()
+    method = ("--decoding", "speculative", "--draft-model", output)
+    drafted = pst("translate", speech, "--to", "en", "--model", talking_checkpoint, *method)
+    assert drafted.out.strip() == SENTENCE, drafted.err
+
+
+def test_a_run_that_is_stopped_goes_on(pst, manifest, tiny_checkpoint, tmp_path):
+    output = tmp_path / "m2m"
+    asked = ("train", "host", manifest, "--model", tiny_checkpoint, "-o", output, *SHORT)
+    asked = (*asked, "--steps", 2, "--context", "own")
+    first = pst(*asked, "--stop-after", 0)
+    assert (first.code, first.out) == (0, "")
+    assert "stopped at step 1: the same command again goes on" in first.err
+    second = pst(*asked)
+    assert (second.code, second.out) == (0, f"{output}\n")
+    assert "from step 1" in second.err
+
+
+def test_ctrl_c_keeps_what_was_learnt(manifest, tiny_checkpoint, tmp_path):
+    output = tmp_path / "m2m"
+    asked = ["train", "host", manifest, "--model", tiny_checkpoint, "-o", output, *SHORT]
+    asked += ["--steps", 5000, "--context", "own"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "pst_cli", *map(str, asked)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+    )
+    while not (output / "metrics.jsonl").is_file():
+        assert running.poll() is None, running.stderr.read().decode()
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    said = running.stderr.read().decode()
+    assert running.wait() == 130, said
+    assert "the same command again goes on" in said
+    assert list((output / "checkpoints").glob("step-*"))
+
+
+def test_options_come_from_a_file_and_the_command_line_counts_more(
+    pst, manifest, tiny_checkpoint, tmp_path
+):
+    config = tmp_path / "run.toml"
+    config.write_text(f'model = "{tiny_checkpoint}"\nsteps = 7\ncontext = "own"\n')
+    output = tmp_path / "m2m"
+    done = pst("train", "host", manifest, "--config", config, "-o", output, *SHORT, "--steps", 1)
+    assert done.code == 0, done.err
+    assert read_metrics(output / "metrics.jsonl")[-1]["step"] == 1
+
+
+WRONG = {
+    "no such manifest": (
+        ["host", "absent.jsonl"],
+        "absent.jsonl cannot be read",
+    ),
+    "nothing to judge by": (["host", "train.jsonl", "--patience", 3], "nothing to judge by"),
+    "what is held out is learnt from": (
+        ["host", "train.jsonl", "--held-out", "train.jsonl"],
+        "4 held-out utterances are learnt from too",
+    ),
+    "only text": (["host", "text.jsonl"], "no utterance of at most 30 s"),
+    "more blocks than layers": (
+        ["kvspn", "train.jsonl", "--groups", 9],
+        "--groups 9: the host has 2 layers",
+    ),
+    "nothing learns": (
+        ["host", "train.jsonl", "--encoder", "frozen", "--decoder", "frozen"],
+        "nothing would learn",
+    ),
+    "too many free layers": (
+        ["host", "train.jsonl", "--free-layers", 5],
+        "--free-layers 5: it has 2 layers",
+    ),
+    "a word that means nothing": (
+        ["host", "train.jsonl", "--encoder", "thawed"],
+        "--encoder thawed",
+    ),
+    "an option no command has": (
+        ["host", "train.jsonl", "--config", "bad.toml"],
+        "no option stepps",
+    ),
+    "joint with few words": (
+        ["kvspn", "train.jsonl", "--joint", "--draft-vocabulary", 9],
+        "--joint cannot know which words",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_told_in_one_line(
+    name, pst, manifest, talking_checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("text.jsonl").write_text('{"language": "de", "text": "Satz.", "translations": {}}\n')
+    Path("bad.toml").write_text("stepps = 3\n")
+    arguments, told = WRONG[name]
+    done = pst("train", *arguments, "--model", talking_checkpoint, "-o", "out", "--steps", 1)
+    assert done.code in (1, 2)
+    lines = done.err.strip().splitlines()
+    assert told in lines[-2], done.err
+    assert lines[-1].startswith("  hint: ")
+
+
+def test_a_student_of_another_teacher_is_refused(pst, manifest, talking_checkpoint, tmp_path):
+    student = own_folder(talking_checkpoint, tmp_path)
+    trimmed = tmp_path / "trimmed"
+    text = tmp_path / "text.txt"
+    text.write_text("The parasite speaks.\n")
+    pruned = pst("prune", student, "-o", trimmed, "--vocabulary", 300, "--text", text)
+    assert pruned.code == 0, pruned.err
+    (trimmed / "kept_tokens.json").unlink()
+    asked = ("train", "student", manifest, "--teacher", talking_checkpoint, "--student", trimmed)
+    done = pst(*asked, "-o", tmp_path / "out", *SHORT, "--steps", 1)
+    assert done.code == 2
+    assert "tokens are not the teacher's" in done.err
+
+
+def test_a_trimmed_student_learns_in_its_own_tokens(pst, manifest, talking_checkpoint, tmp_path):
+    teacher = locate(str(talking_checkpoint), Path)
+    trimmed, output = tmp_path / "trimmed", tmp_path / "out"
+    words = read_vocabulary(talking_checkpoint)
+    said = cards.read_tokens(talking_checkpoint / "tokenizer.json")
+    text = {*words.always, *(said[word.replace(" ", "Ġ")] for word in SPOKEN)}
+    tokens = [*sorted(text), *range(words.end, teacher.config["vocab_size"])]
+    cut = Cut(encoder=[0, 1], decoder=[1], tokens=tokens, end=words.end)
+    trimmed.mkdir()
+    write_pruned(teacher, "talking", trimmed, cut.apply(teacher.state()), cut)
+    asked = ("train", "student", manifest, "--teacher", talking_checkpoint, "--student", trimmed)
+    done = pst(*asked, "-o", output, *SHORT, "--steps", 2)
+    assert done.code == 0, done.err
+    assert (output / "kept_tokens.json").is_file()
+    assert read_metrics(output / "metrics.jsonl")[0]["accuracy"] == 1.0  # the host talks by rote
