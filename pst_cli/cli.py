@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from pst_cli import __version__, console
-from pst_cli.commands import bench, download, models, subtitle, translate
+from pst_cli.commands import (
+    bench,
+    data,
+    download,
+    evaluate,
+    export,
+    models,
+    prune,
+    subtitle,
+    train,
+    translate,
+)
 from pst_cli.errors import PstError
 
 app = typer.Typer(
@@ -23,6 +34,11 @@ subtitle.register(app)
 download.register(app)
 models.register(app)
 bench.register(app)
+evaluate.register(app)
+data.register(app)
+train.register(app)
+prune.register(app)
+export.register(app)
 
 
 def _version(asked: bool) -> None:

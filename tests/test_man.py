@@ -19,11 +19,16 @@ from pst_cli.types import LANGUAGES
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "man" / "pst.1"
 OPTION = re.compile(r"(?<![\w./-])--?[a-z][a-z0-9-]*")
+TORCHRUN = {"-m", "--nproc-per-node"}  # options of its own, where several GPUs are explained
 
 
 def source() -> str:
     """The page with its macros and fonts taken away, near enough."""
-    text = re.sub(r"\\f[A-Z]", "", PAGE.read_text("utf-8")).replace("\\-", "-")
+    return plain(PAGE.read_text("utf-8"))
+
+
+def plain(text: str) -> str:
+    text = re.sub(r"\\f[A-Z]", "", text).replace("\\-", "-")
     return re.sub(r"^\.[A-Z]+ ?", "", text, flags=re.MULTILINE)
 
 
@@ -34,19 +39,30 @@ def commands(command, path=("pst",)):
         yield from commands(below, (*path, name))
 
 
+def of(command) -> set[str]:
+    """The options of one command."""
+    asked = [one for one in command.params if one.param_type_name == "option"]
+    return {name for one in asked for name in (*one.opts, *one.secondary_opts)}
+
+
 COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
+WITH_OPTIONS = [path for path, command in COMMANDS.items() if len(path) > 1 and of(command)]
+
+
 def options() -> set[str]:
-    found = {"-h", "--help"}
-    for command in COMMANDS.values():
-        for parameter in command.params:
-            if parameter.param_type_name == "option":
-                found |= {*parameter.opts, *parameter.secondary_opts}
-    return found
+    return {"-h", "--help"}.union(*map(of, COMMANDS.values()))
 
 
-@pytest.mark.parametrize("path", [path for path in COMMANDS if path != ("pst", "models")])
+def sections() -> dict[str, str]:
+    """What stands below each heading of the page, by heading."""
+    _, *parts = re.split(r"^\.SH ", PAGE.read_text("utf-8"), flags=re.MULTILINE)
+    texts = (part.partition("\n") for part in parts)
+    return {title: plain(text) for title, _, text in texts}
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_the_page_names_every_command(path):
     assert re.search(rf"\b{' '.join(path)}\b", source())
 
@@ -57,12 +73,22 @@ def test_the_page_names_every_option(option):
 
 
 def test_the_page_names_no_option_that_does_not_exist():
-    assert set(OPTION.findall(source())) <= options()
+    assert set(OPTION.findall(source())) <= options() | TORCHRUN
+
+
+@pytest.mark.parametrize("path", WITH_OPTIONS, ids=" ".join)
+def test_what_the_page_says_of_a_command_names_each_of_its_options(path):
+    told = "".join(text for title, text in sections().items() if path[1].upper() in title.split())
+    told += "".join(text for title, text in sections().items() if title == "OTHER OPTIONS")
+    long = {name for name in of(COMMANDS[path]) if name.startswith("--")}
+    assert not long - set(OPTION.findall(told))
 
 
 def test_the_page_names_no_command_that_does_not_exist():
-    named = re.findall(r"^pst ([a-z]+)", source(), flags=re.MULTILINE)
-    assert set(named) <= {path[1] for path in COMMANDS if len(path) > 1}
+    named = re.findall(r"^pst ([a-z]+)(?: ([a-z]+))?", source(), flags=re.MULTILINE)
+    assert {name for name, _ in named} <= {path[1] for path in COMMANDS if len(path) > 1}
+    groups = {path[1] for path in COMMANDS if len(path) > 2}
+    assert {pair for pair in named if pair[0] in groups and pair[1]} <= {p[1:] for p in COMMANDS}
 
 
 @pytest.mark.parametrize("word", [*FORMAT_NAMES, *LANGUAGES, *(set(KNOWN) - {"turbo"})])

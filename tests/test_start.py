@@ -8,9 +8,20 @@ import sys
 import pytest
 
 HEAVY = ("torch", "transformers", "numpy", "av", "soundfile", "soxr", "silero_vad", "safetensors")
-HEAVY += ("huggingface_hub", "tokenizers", "sacrebleu")
+HEAVY += (
+    "huggingface_hub",
+    "tokenizers",
+    "sacrebleu",
+    "jiwer",
+    "accelerate",
+    "peft",
+    "ctranslate2",
+)
 COMMANDS = ((), ("translate",), ("subtitle",), ("download",), ("models",), ("bench",))
 COMMANDS += tuple(("models", name) for name in ("list", "path", "verify", "rm"))
+COMMANDS += (("evaluate",), ("prune",), ("export",), ("data",), ("train",))
+COMMANDS += (("data", "check"), ("data", "import"))
+COMMANDS += tuple(("train", name) for name in ("host", "student", "kvspn"))
 
 
 def python(code: str) -> subprocess.CompletedProcess:
@@ -24,14 +35,19 @@ def test_importing_the_command_line_loads_nothing_heavy():
     assert not loaded & set(HEAVY)
 
 
-def test_help_in_a_process_of_its_own_loads_nothing_heavy():
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [("translate", "--to"), ("train", "kvspn"), ("train host", "--steps")],
+)
+def test_help_in_a_process_of_its_own_loads_nothing_heavy(command, told):
     code = (
         "import sys, atexit; atexit.register(lambda: print('loaded', *sys.modules));"
-        "sys.argv = ['pst', 'translate', '--help']; from pst_cli.cli import main; main()"
+        f"sys.argv = ['pst', *{command.split()}, '--help'];"
+        "from pst_cli.cli import main; main()"
     )
     shown = python(code)
     assert shown.returncode == 0
-    assert "--to" in shown.stdout
+    assert told in shown.stdout
     assert not set(shown.stdout.splitlines()[-1].split()) & set(HEAVY)
 
 
