@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -184,6 +185,68 @@ def test_options_come_from_a_file_and_the_command_line_counts_more(
     assert read_metrics(output / "metrics.jsonl")[-1]["step"] == 1
 
 
+def test_a_run_never_writes_over_a_model(pst, manifest, tiny_checkpoint, tmp_path):
+    model = own_folder(tiny_checkpoint, tmp_path)
+    weights = (model / "model.safetensors").read_bytes()
+    done = pst("train", "kvspn", manifest, "--model", model, "-o", model, *SHORT, "--steps", 1)
+    assert done.code == 2
+    assert "there is a model already" in done.err
+    other = pst("train", "host", manifest, "--model", tiny_checkpoint, "-o", model, *SHORT)
+    assert other.code == 2
+    assert (model / "model.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [(("--rank", 4), "adapting"), (("--noisy", 0.5), "noisy"), (("--longest", 9), "longest")],
+)
+def test_a_run_goes_on_as_it_was_begun_or_not_at_all(
+    changed, named, pst, manifest, tiny_checkpoint, tmp_path
+):
+    asked = ("train", "host", manifest, "--model", tiny_checkpoint, *SHORT, "--context", "own")
+    asked = (*asked, "-o", tmp_path / "m2m", "--steps", 3)
+    assert pst(*asked, "--stop-after", 0).code == 0
+    done = pst(*asked, *changed)
+    assert done.code == 2
+    assert "holds a run with other settings" in done.err
+    assert named in done.err
+
+
+def test_a_run_on_another_manifest_is_another_run(pst, manifest, tiny_checkpoint, tmp_path):
+    asked = ("--model", tiny_checkpoint, *SHORT, "--context", "own", "-o", tmp_path / "m2m")
+    assert pst("train", "host", manifest, *asked, "--steps", 3, "--stop-after", 0).code == 0
+    manifest.write_text(manifest.read_text() + line("jfk.flac", 7))
+    done = pst("train", "host", manifest, *asked, "--steps", 3)
+    assert done.code == 2
+    assert "manifests" in done.err
+
+
+def test_a_full_disk_is_told_in_one_line(pst, manifest, tiny_checkpoint, tmp_path, monkeypatch):
+    from pst_cli.training.records import Records
+
+    def full(records, step, figures):
+        raise OSError(errno.ENOSPC, "No space left on device", str(records.path))
+
+    monkeypatch.setattr(Records, "add", full)
+    asked = ("train", "host", manifest, "--model", tiny_checkpoint, *SHORT, "--context", "own")
+    done = pst(*asked, "-o", tmp_path / "m2m", "--steps", 3)
+    assert done.code == 1
+    assert "metrics.jsonl: No space left on device" in done.err
+    assert "goes on from the last checkpoint" in done.err
+
+
+def test_what_a_model_was_never_trained_for_is_left_out(
+    pst, manifest, talking_checkpoint, tmp_path
+):
+    asked = ("train", "kvspn", manifest, "--model", talking_checkpoint, *SHORT, "--steps", 1)
+    done = pst(*asked, "-o", tmp_path / "kvspn")
+    assert done.code == 0, done.err
+    assert "clips in directions" in done.err  # German to French, which no stock Whisper learnt
+    (said,) = (tmp_path / "kvspn" / "cache").glob("*/said-0.jsonl")
+    records = [json.loads(text) for text in said.read_text().split("\n") if text]
+    assert {record["target"] for record in records} == {"de"}
+
+
 WRONG = {
     "no such manifest": (
         ["host", "absent.jsonl"],
@@ -198,6 +261,10 @@ WRONG = {
     "more blocks than layers": (
         ["kvspn", "train.jsonl", "--groups", 9],
         "--groups 9: the host has 2 layers",
+    ),
+    "a frozen encoder that is to hear noise": (
+        ["host", "train.jsonl", "--encoder", "frozen", "--noisy", 0.5],
+        "--encoder frozen hears each clip once",
     ),
     "nothing learns": (
         ["host", "train.jsonl", "--encoder", "frozen", "--decoder", "frozen"],

@@ -346,15 +346,15 @@ def test_fixed_clips_are_of_one_speaker_and_language_and_the_same_for_one_seed(t
         replace(one, speaker=("a", "b", None)[at % 3], language=("en", "fr")[at % 2])
         for at, one in enumerate(every)
     ]
-    clips = fixed_clips(every, 2.0, 0)
+    clips = fixed_clips(every, 2.0)
     assert sorted(one.start for clip in clips for one in clip.utterances) == [
         one.start for one in every
     ]
     assert all(len({(u.speaker, u.language) for u in clip.utterances}) == 1 for clip in clips)
     assert all(clip.speed == 1.0 for clip in clips)
     assert max(len(clip.utterances) for clip in clips) > 1
-    assert [clip.key for clip in clips] == [clip.key for clip in fixed_clips(every, 2.0, 0)]
-    backwards = fixed_clips(every[::-1], 2.0, 0)
+    assert [clip.key for clip in clips] == [clip.key for clip in fixed_clips(every, 2.0)]
+    backwards = fixed_clips(every[::-1], 2.0)
     assert sum(len(clip.utterances) for clip in backwards) == len(every)
 
 

@@ -218,9 +218,14 @@ def test_what_is_said_of_the_sound_is_judged_as_transformers_does():
     torch.testing.assert_close(parts["accuracy"], right)
 
 
+PULLING = {"st": 2.0, "mt": 1.0}  # figures that switch the pull on
+
+
 def test_what_is_read_is_judged_by_words_of_readable_rows_and_pulls_what_is_heard():
     lesson = host_lesson()
     (batch,) = taught.groups(HEARD, taught.mel(3))
+    assert "kl" not in lesson(batch)  # it costs much, and counts for nothing yet
+    lesson.observe(PULLING)
     parts = lesson(batch)
     surprises, pulls = [], []
     for row in (0, 2):
@@ -261,7 +266,7 @@ def assert_same(one, other):
 @pytest.mark.parametrize("micro", [1, 2])
 def test_a_host_learns_the_same_of_a_batch_in_pieces(micro):
     lesson, sound = host_lesson(), taught.mel(3)
-    lesson.observe({"st": 2.0, "mt": 1.0})  # the pull is on
+    lesson.observe(PULLING)
     whole = summed(lesson, taught.groups(HEARD, sound, READ))
     assert_same(summed(lesson, taught.groups(HEARD, sound, READ, micro)), whole)
     assert {"st", "mt", "kl", "accuracy"} == whole[0].keys()
@@ -280,6 +285,7 @@ def test_a_drafter_learns_the_same_of_a_batch_in_pieces(form, micro):
 
 def test_a_silent_group_counts_for_nothing():
     lesson = host_lesson()
+    lesson.observe(PULLING)
     (batch,) = taught.groups(HEARD, taught.mel(3))
     parts, gradients = summed(lesson, [batch.silent()])
     assert set(parts) == {"st", "mt", "kl", "accuracy"}
@@ -307,6 +313,7 @@ def test_the_pull_begins_when_the_text_is_the_easier_and_ends_when_it_is_not():
 
 def test_the_pull_moves_what_is_heard_and_not_what_is_read():
     lesson = host_lesson()
+    lesson.observe(PULLING)
     (batch,) = taught.groups(HEARD, taught.mel(3))
     lesson(batch)["kl"].backward()
     assert all(parameter.grad is None for parameter in lesson.reader.parameters())

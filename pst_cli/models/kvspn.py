@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pst_cli.errors import ModelError
+from pst_cli.errors import ModelError, OutputError
 from pst_cli.models.decoder import Decoder, attend_window, merge_heads, split_heads
 from pst_cli.models.linear import Affine, Norm
 from pst_cli.models.tensors import load_tensors, save_tensors
@@ -212,9 +212,13 @@ class KVSPN(nn.Module):
         return [block for block in self.blocks if isinstance(block, Block)]
 
     def save(self, folder: Path) -> None:
-        """Write the config and, as safetensors, the weights."""
+        """Write the config and, as safetensors, the weights; OutputError where they cannot be."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_tensors(self.state_dict(), folder / WEIGHTS)
+        try:
+            save_tensors(self.state_dict(), folder / WEIGHTS)
+        except (OSError, RuntimeError) as error:
+            hint = "free some space, or write to another disk"
+            raise OutputError(f"cannot write {folder / WEIGHTS}: {error}", hint=hint) from error
         document = {"kind": KIND, **asdict(self.config)}
         (folder / CONFIG).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
 

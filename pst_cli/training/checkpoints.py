@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,8 @@ class Checkpoints:
             torch.save(checkpoint.optimizer, partial / OPTIMIZER)
             document = json.dumps(asdict(checkpoint.state), indent=2)
             (partial / STATE).write_text(document + "\n", "utf-8")
+            for file in partial.iterdir():
+                _to_disk(file)
             shutil.rmtree(place, ignore_errors=True)
             partial.rename(place)
         except (OSError, RuntimeError) as error:
@@ -80,7 +83,7 @@ class Checkpoints:
         place = landed[-1]
         try:
             state = State(**json.loads((place / STATE).read_bytes()))
-            optimizer = torch.load(place / OPTIMIZER, weights_only=True)
+            optimizer = torch.load(place / OPTIMIZER, weights_only=True, map_location="cpu")
             return Checkpoint(state, load_tensors(place / WEIGHTS), optimizer)
         except Exception as error:  # whatever unpickling meets
             hint = f"remove that directory to go on from the one before: rm -r {display(place)}"
@@ -93,6 +96,7 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_tensors(weights, partial)
+            _to_disk(partial)
             partial.replace(place)
         except (OSError, RuntimeError) as error:
             partial.unlink(missing_ok=True)
@@ -105,6 +109,12 @@ class Checkpoints:
 
     def _landed(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file has reached the disk: a power cut must not leave an empty one behind."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def check_same(state: State, settings: Mapping[str, Any], folder: Path) -> None:

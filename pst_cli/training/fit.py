@@ -79,9 +79,11 @@ class Fit:
         folder: Path,
         tell: Callable[[Told], None] | None = None,
         held_out: tuple[Course, Sequence[Any]] | None = None,
+        identity: Mapping[str, str] | None = None,
     ) -> None:
         """`held_out` are items, none of them in the course, and how they are spelled and heard.
 
+        `identity` names all else that makes the run what it is: the model, the manifests, the plan.
         Raises UsageError where `folder` holds another run, or processes cannot share a batch.
         """
         self.course, self.settings, self.held_out = course, settings, held_out
@@ -93,6 +95,7 @@ class Fit:
                 hint=f"choose a multiple of {world}",
             )
         self.folder, self.checkpoints = folder, Checkpoints(folder)
+        self._binding = {**settings.binding(course), **(identity or {})}
         self.state = self._resumed()
         self.records = Records(folder, self.state.step) if self.learner.main else None
         self._tell = tell or _silently
@@ -121,7 +124,7 @@ class Fit:
                 seconds=before + time.monotonic() - begun,
                 remembered=self.learner.lesson.remembered(),
             )
-            took, clock = time.monotonic() - clock, time.monotonic()
+            took = time.monotonic() - clock
             figures |= {"rows per second": self.course.size / took, "waiting": waited / took}
             self._record("step", figures, every=self.settings.record_every)
             self._look()
@@ -129,6 +132,7 @@ class Fit:
                 self._save()
             if halted or self._ended:
                 break
+            clock = time.monotonic()
         self._say("done" if self._ended else "stopped", figures)
         return Outcome(self.state, figures, self._restore_best(), self._ended)
 
@@ -187,11 +191,10 @@ class Fit:
         self._say("saved", {})
 
     def _resumed(self) -> State:
-        binding = self.settings.binding(self.course)
         found = self.checkpoints.load()
         if found is None:
-            return State(settings=binding)
-        check_same(found.state, binding, self.folder)
+            return State(settings=self._binding)
+        check_same(found.state, self._binding, self.folder)
         self.learner.put(found.weights)
         self.learner.optimizer.load_state_dict(found.optimizer)
         self.learner.lesson.recall(found.state.remembered)

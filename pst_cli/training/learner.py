@@ -33,15 +33,16 @@ class Optimization:
     """How weights follow gradients."""
 
     learning_rate: float = 1e-4
-    warm_up: int = 100  # steps
+    warm_up: int = 100  # steps; half of a run at most
     weight_decay: float = 0.01
     clip: float = 1.0  # the longest gradient
     precision: Precision = "float32"
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of step `step`, from 0: up in a line, then down to nothing."""
-        rising = (step + 1) / max(1, self.warm_up)
-        falling = (steps - step) / max(1, steps - self.warm_up)
+        warm_up = min(self.warm_up, steps // 2)
+        rising = (step + 1) / max(1, warm_up)
+        falling = (steps - step) / max(1, steps - warm_up)
         return self.learning_rate * min(1.0, rising, falling)
 
 
@@ -135,9 +136,12 @@ class Learner:
 
     def _add_up_gradients(self) -> None:
         """The sum over processes, as if one of them had had all the rows."""
+        for parameter in self._ordered():
+            if parameter.grad is None:  # of a network that nothing in this batch went through
+                parameter.grad = torch.zeros_like(parameter)
         if self.part.world == 1:
             return
-        grads = [p.new_zeros(p.shape) if p.grad is None else p.grad for p in self._ordered()]
+        grads = [parameter.grad for parameter in self._ordered() if parameter.grad is not None]
         flat = torch.cat([grad.flatten() for grad in grads])
         summed = self.accelerator.reduce(flat, "sum")
         pieces = summed.split([grad.numel() for grad in grads])
@@ -148,14 +152,16 @@ class Learner:
         return list(self.learning.values())
 
     def _whole(self, parts: Parts) -> Figures:
-        """Sums over processes; every process has parts of the same names once zeros stand in."""
+        """Sums over processes, of the parts that any of them has."""
         names = sorted({*parts, *self.lesson.weights(), "loss"})
-        device = self.accelerator.device
-        values = [parts.get(name, torch.tensor(0.0, device=device)).detach() for name in names]
-        stacked = torch.stack([value.float() for value in values])
+        nothing = torch.tensor(0.0, device=self.accelerator.device)
+        values = torch.stack([parts.get(name, nothing).detach().float() for name in names])
+        there = torch.tensor([float(name in parts) for name in names], device=values.device)
+        both = torch.stack([values, there])
         if self.part.world > 1:
-            stacked = self.accelerator.reduce(stacked, "sum")
-        return dict(zip(names, stacked.tolist(), strict=True))
+            both = self.accelerator.reduce(both, "sum")
+        found = zip(names, *both.tolist(), strict=True)
+        return {name: value for name, value, present in found if present}
 
 
 def _add(sums: Parts, parts: Parts) -> None:

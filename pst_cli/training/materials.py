@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pst_cli.training.clips import Clip
 
 
+LAYOUT = 0  # a seed of its own: what one run has stored of clips serves the next
+
+
 @dataclass(frozen=True, slots=True)
 class Materials:
     """Utterances that can be heard, those that can only be read, and where both are from."""
@@ -26,6 +29,7 @@ class Materials:
     spoken: list[Utterance]
     texts: list[Utterance]
     facts: list[DataFacts]
+    left_out: list[Utterance]  # no window can hold them
 
     @classmethod
     def read(cls, manifests: Sequence[Path], use: str) -> Materials:
@@ -33,13 +37,15 @@ class Materials:
 
         Raises DataError where one cannot be used.
         """
-        found = cls([], [], [])
+        found = cls([], [], [], [])
         for path in manifests:
             utterances = read_manifest(path)
             spoken = measured(utterances)
             texts = [one for one in utterances if one.audio is None]
             found.spoken.extend(spoken)
             found.texts.extend(texts)
+            usable = {one.place for one in spoken}
+            found.left_out.extend(o for o in utterances if o.audio and o.place not in usable)
             found.facts.append(data_facts(path, [*spoken, *texts], use=use))
         return found
 
@@ -65,8 +71,8 @@ def read_both(train: Sequence[Path], held_out: Sequence[Path]) -> tuple[Material
     return learnt, held
 
 
-def fixed_clips(utterances: Sequence[Utterance], longest: float, seed: int) -> list[Clip]:
-    """Clips that stay the same for a whole run, of one speaker each where speakers are named.
+def fixed_clips(utterances: Sequence[Utterance], longest: float) -> list[Clip]:
+    """Clips that are the same in every run, of one speaker each where speakers are named.
 
     Each is as long as a limit drawn up to `longest` seconds allows.
     """
@@ -75,7 +81,7 @@ def fixed_clips(utterances: Sequence[Utterance], longest: float, seed: int) -> l
         groups[one.language, one.speaker or ""].append(one)
     found: list[Clip] = []
     for name in sorted(groups):
-        rng = random.Random(f"{seed} {name}")
+        rng = random.Random(f"{LAYOUT} {name}")
         rng.shuffle(groups[name])
         found += joined(groups[name], longest, (1.0,), rng)
     return found

@@ -8,11 +8,13 @@ the context, and serves any number of runs.
 from __future__ import annotations
 
 import json
+import math
+import os
 import random
 import shutil
 from collections import defaultdict
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,7 +30,7 @@ from pst_cli.models.forced import Heard
 from pst_cli.models.prompts import prompt
 from pst_cli.models.tensors import load_tensors, save_tensors
 from pst_cli.training.ears import context_seconds
-from pst_cli.types import TIMESTAMP_SECONDS
+from pst_cli.types import TIMESTAMP_SECONDS, WINDOW_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -60,8 +62,9 @@ class Said:
 class Own:
     """The store of one host's hearing and saying."""
 
-    def __init__(self, folder: Path, fingerprint: str, context: Context) -> None:
-        self.folder = folder / f"{fingerprint[:DIGITS]}-{context}"
+    def __init__(self, folder: Path, fingerprint: str, context: Context, numbers: str) -> None:
+        """`numbers` are those that the host computes in, for they decide what it says."""
+        self.folder = folder / f"{fingerprint[:DIGITS]}-{context}-{numbers}"
         self.context = context
         self.said = dict(self._read())
 
@@ -101,7 +104,6 @@ class Own:
             if unsaid or (key not in clips and not self.path(one.clip).is_file()):
                 clips[key] = one.clip
         found = ((clip, targets[key]) for key, clip in clips.items())
-        # Clips that are heard together are heard as long as the longest of them.
         return sorted(found, key=lambda item: (self.seconds(item[0]), item[0].seconds))
 
     def check_room(self, clips: Sequence[Clip], width: int) -> None:
@@ -121,8 +123,9 @@ class Own:
             )
 
     def seconds(self, clip: Clip) -> float:
-        """How long a stretch the host hears of `clip`; the same whenever it is asked."""
-        return context_seconds(clip.seconds, self.context, random.Random(clip.key))
+        """How long a stretch the host hears of `clip`, in whole seconds; always the same."""
+        wanted = context_seconds(clip.seconds, self.context, random.Random(clip.key))
+        return min(math.ceil(wanted), WINDOW_SECONDS)
 
     def add(
         self, host: Host, wanted: Sequence[tuple[Clip, list[str]]], batch: int, part: Part
@@ -135,8 +138,8 @@ class Own:
         wanted = wanted[part.rank :: part.world]
         rules = TokenRules(host.tokens, host.config.vocab_size, device=host.device)
         strategy = Strategy(Plain(), Greedy(), rules, LONGEST)
-        todo, done = iter(wanted), 0
-        while group := list(islice(todo, batch)):
+        done = 0
+        for group in self._groups(wanted, batch):
             clips = [clip for clip, _ in group]
             encoded = self._hear(host, clips)
             rows = [(row, target) for row, (_, asked) in enumerate(group) for target in asked]
@@ -144,6 +147,14 @@ class Own:
                 self._append(self._say(host, strategy, clips, encoded, some), part)
             done += len(group)
             yield done
+
+    def _groups(
+        self, wanted: Sequence[tuple[Clip, list[str]]], batch: int
+    ) -> Iterator[list[tuple[Clip, list[str]]]]:
+        """Clips that are heard for as long as one another, so that none hangs on its company."""
+        for _, alike in groupby(wanted, key=lambda item: self.seconds(item[0])):
+            while group := list(islice(alike, batch)):
+                yield group
 
     def _append(self, lines: str, part: Part) -> None:
         path = self.folder / SAID.format(part.rank)
@@ -155,17 +166,16 @@ class Own:
 
     def _hear(self, host: Host, clips: Sequence[Clip]) -> Tensor:
         """States of `clips`, (clips, frames, d_model), kept on disk one by one."""
-        seconds = max(self.seconds(clip) for clip in clips)
         try:
             sounds = [clip.sound() for clip in clips]
         except (AudioError, UsageError) as error:
             raise TrainingError(
                 error.message, hint="pst data check finds all such lines"
             ) from error
-        encoded = host.encode(host.log_mel(sounds, seconds))
+        encoded = host.encode(host.log_mel(sounds, self.seconds(clips[0])))
         for clip, states in zip(clips, encoded, strict=True):
             path = self.path(clip)
-            partial = path.with_suffix(".partial")
+            partial = path.with_suffix(f".{os.getpid()}.partial")
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 save_tensors({"states": states.to(torch.float16)}, partial)

@@ -27,8 +27,8 @@ def accelerator(precision: Precision, device: str) -> Any:
     except ImportError as error:
         hint = "pip install 'pst_cli[train]'"
         raise UsageError("training needs the packages accelerate and peft", hint=hint) from error
-    if torch.cuda.is_available():
-        torch.set_float32_matmul_precision("high")
+    if precision == "bfloat16":
+        torch.set_float32_matmul_precision("high")  # TF32 for what autocast leaves in float32
     return Accelerator(
         mixed_precision="bf16" if precision == "bfloat16" else "no", cpu=device == "cpu"
     )

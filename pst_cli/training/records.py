@@ -6,6 +6,8 @@ import json
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from pst_cli.outputs import write_atomic
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -23,7 +25,7 @@ class Records:
         kept = [line for line in read_metrics(self.path) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         folder.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(text, "utf-8")
+        write_atomic(self.path, text)
 
     def add(self, step: int, figures: Mapping[str, float]) -> None:
         line = {"step": step, **{name: float(f"{value:.6g}") for name, value in figures.items()}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,8 +18,10 @@ from pst_cli.commands.train.host import HostOptions
 from pst_cli.commands.train.kvspn import KVSPNOptions
 from pst_cli.commands.train.shared import PRECISIONS, TrainOptions
 from pst_cli.commands.train.student import StudentOptions
-from pst_cli.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
+from pst_cli.errors import EXIT_INTERRUPTED, EXIT_OK, OutputError, UsageError
+from pst_cli.models.adapter import CONFIG
 from pst_cli.outputs import check_writable
+from pst_cli.training.checkpoints import FOLDER
 from pst_cli.training.fit import Outcome, Settings, Told
 from pst_cli.training.learner import Optimization
 from pst_cli.training.place import best_device, best_precision, first_process
@@ -36,12 +38,23 @@ def execute(given: TrainOptions) -> int:
     options.known(given.device, ("auto", "cpu"), "--device")
     check_writable(given.output)
     order = _order(given)
-    with _stopping() as asked, _View(given, asked) as view:
-        watch = Watch(tell=view.tell, progress=view.prepare, stop=asked)
+    student = [_locate(given.student, given)] if isinstance(given, StudentOptions) else []
+    _spare_models(given.output, [order.checkpoint, *student])
+    with _stopping() as asked, _View(given, asked) as view, _enough_room(given):
+        watch = Watch(tell=view.tell, progress=view.prepare, stop=asked, say=view.say)
         outcome = _train(given, order, watch)
     if first_process():
         _account(given, outcome)
     return EXIT_INTERRUPTED if asked() and not outcome.finished else EXIT_OK
+
+
+def _spare_models(output: Path, models: Sequence[Checkpoint]) -> None:
+    """UsageError where a run would write over a model."""
+    folders = {path.resolve() for model in models for path in (model.path, model.host)}
+    model = (output / CONFIG).is_file() and not (output / FOLDER).is_dir()
+    if output.resolve() in folders or model:
+        reason = f"--output {console.display(output)}: there is a model already"
+        raise UsageError(reason, hint="name a new directory for the run")
 
 
 def _train(given: TrainOptions, order: Order, watch: Watch) -> Outcome:
@@ -97,6 +110,7 @@ def _order(given: TrainOptions) -> Order:
         size=given.batch_size,
         micro=given.micro_batch,
         longest=given.longest,
+        judged=given.judged,
         command=given.command,
         license=given.license,
     )
@@ -108,6 +122,17 @@ def _locate(name: str, given: TrainOptions) -> Checkpoint:
             return store.resolve(wanted, offline=given.offline, progress=progress)
 
     return locate(name, fetch)
+
+
+@contextmanager
+def _enough_room(given: TrainOptions) -> Iterator[None]:
+    """Whatever the disk refuses, beside the checkpoints, is told in one line too."""
+    try:
+        yield
+    except OSError as error:
+        name = console.display(error.filename or given.output)
+        hint = "free some space and repeat the command: it goes on from the last checkpoint"
+        raise OutputError(f"{name}: {error.strerror or error}", hint=hint) from error
 
 
 @contextmanager

@@ -80,6 +80,9 @@ class TrainOptions:
         list[Path] | None,
         typer.Option("--held-out", help="Manifest to judge by, never learnt from; repeatable."),
     ] = None
+    judged: Annotated[
+        int, typer.Option("--judged", min=1, help="Clips of the held-out set to judge, at most.")
+    ] = 200
     steps: Annotated[int, typer.Option("--steps", min=1, help="Batches to learn from.")] = 1000
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Clips in a batch, over all processes.")

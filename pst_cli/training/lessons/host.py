@@ -89,7 +89,7 @@ class HostLesson(Lesson):
         heard = self.reader(self.host.embed(batch.source[rows]), batch.source_mask[rows])
         read = self._logits(batch.tokens[rows], heard, words[rows])
         parts = {"mt": surprise(read, batch.labels[words]) / batch.totals.read}
-        if said is not None:
+        if said is not None and self.pulls:
             parts["kl"] = divergence(said[words[taught]], read) / batch.totals.both
         return parts
 

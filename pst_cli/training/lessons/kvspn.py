@@ -118,7 +118,7 @@ class KVSPNLesson(Lesson):
         embedded = self.host.embed(batch.tokens)
         state = _shifted(forced.states) if self.network.config.feed == "state" else None
         crosses = self._crosses(forced, heard)
-        seq = batch.tokens.shape[1]
+        seq, head = batch.tokens.shape[1], self._head()
         for step in range(self.network.config.draft_length):
             width = seq - step
             previous = None if state is None else state[:, :width]
@@ -129,18 +129,20 @@ class KVSPNLesson(Lesson):
             # The host itself says the first token: none is drafted from the prompt alone.
             where[:, 0] = False
             where[:, 1:] &= taught[:, : width - 1]
-            logits = state[where] @ self._head().T
+            logits = _exactly(state[where], head)
             yield Drafted(
                 step + 1, where, labels[:, step:][where], logits, forced.states[:, step:][where]
             )
 
     def _head(self) -> Tensor:
+        """The host's output head for the draft vocabulary, (draft vocabulary, d_model)."""
         embedding: Tensor = self.host.whisper.model.decoder.embed_tokens.weight
-        return embedding[self.network.draft_tokens]
+        chosen = self.network.draft_tokens
+        return embedding if len(chosen) == len(embedding) else embedding[chosen]
 
     def _wanted(self, one: Drafted) -> Tensor:
         """The host's scores over the draft vocabulary."""
-        return (one.states @ self._head().T).detach()
+        return _exactly(one.states, self._head()).detach()
 
     def _memories(self, forced: Forced, width: int) -> list[Memory]:
         """What each block may see: for the query at i the host's slots below i."""
@@ -172,7 +174,8 @@ class KVSPNLesson(Lesson):
         labels = batch.labels.clone()
         foreign = (labels != IGNORED) & ~batch.own[:, None]
         if foreign.any():
-            labels[foreign] = self._choices(self.host.logits(forced.states[foreign]))
+            embedding = self.host.whisper.model.decoder.embed_tokens.weight
+            labels[foreign] = self._choices(_exactly(forced.states[foreign], embedding))
         return labels
 
     def _choices(self, logits: Tensor) -> Tensor:
@@ -199,3 +202,9 @@ class KVSPNLesson(Lesson):
 def _shifted(states: Tensor) -> Tensor:
     """At i the state of i - 1: the one that token i was chosen by."""
     return torch.cat([states[:, :1], states[:, :-1]], dim=1)
+
+
+def _exactly(states: Tensor, head: Tensor) -> Tensor:
+    """Scores in float32, whatever else is computed in: bfloat16 makes ties of close ones."""
+    with torch.autocast(states.device.type, enabled=False):
+        return states.float() @ head.float().T

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict, dataclass
+import random
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pst_cli import __version__
+from pst_cli.errors import UsageError
+from pst_cli.models.adapter import DIGITS
 from pst_cli.models.device import choose_dtype
+from pst_cli.models.prompts import check, untrained
 from pst_cli.outputs import write_atomic
 from pst_cli.training.card import CARD, CardFacts, card
+from pst_cli.training.examples import balanced
 from pst_cli.training.own import Own
 from pst_cli.training.place import accelerator, part_of
 from pst_cli.training.records import CURVE, can_draw, draw, last_step
@@ -46,6 +52,7 @@ class Order:
     size: int  # rows of a batch
     micro: int  # rows that are worked on at once
     longest: float = 28.0  # s; of clips of several utterances
+    judged: int = 200  # of the held-out clips; a few tell as much as all, in less time
     command: str = ""  # that gave the order
     license: str = ""
 
@@ -57,6 +64,7 @@ class Watch:
     tell: Callable[[Told], None]
     progress: Progress
     stop: Callable[[], bool]
+    say: Callable[[str], None]
 
 
 def heard(
@@ -86,12 +94,14 @@ def _own(
     say: bool,
 ) -> Own:
     place = accelerator(order.settings.how.precision, order.settings.device)
-    identity = order.checkpoint.fingerprint, context
+    device = str(place.device)
+    dtype = choose_dtype("auto", device)
+    identity = order.checkpoint.fingerprint, context, str(dtype).removeprefix("torch.")
     own = Own(cache or order.output / CACHE, *identity)
     missing = own.missing(wanted, say=say)
+    place.wait_for_everyone()  # before anybody adds to what the others are looking through
     if missing:
-        device = str(place.device)
-        host = order.checkpoint.load(device, choose_dtype("auto", device))
+        host = order.checkpoint.load(device, dtype)
         mine = len(missing[place.process_index :: place.num_processes])
         for done in own.add(host, missing, OWN_BATCH, part_of(place)):
             watch.progress("what the model says of the clips", done, mine)
@@ -99,6 +109,63 @@ def _own(
                 raise KeyboardInterrupt
     place.wait_for_everyone()
     return Own(cache or order.output / CACHE, *identity)
+
+
+def able(items: Sequence[Spoken], order: Order, watch: Watch) -> list[Spoken]:
+    """Those of `items` that the model was trained to do; what is left out is told.
+
+    Raises UsageError where that is nothing.
+    """
+    ability, found = order.checkpoint.ability, []
+    for one in items:
+        source, target = one.direction
+        with suppress(UsageError):
+            check(ability, order.model, target, source)
+            if not untrained(ability, source, target):
+                found.append(one)
+    if items and not found:
+        check(ability, order.model, items[0].target, items[0].clip.language)
+        raise UsageError(
+            f"{order.model} was trained for none of the manifests' directions",
+            hint="--to en makes it translate into English, if it can",
+        )
+    if len(found) < len(items):
+        count = len(items) - len(found)
+        watch.say(f"{count} clips in directions that {order.model} was not trained for: left out")
+    return found
+
+
+def judged(items: Sequence[Spoken], order: Order) -> list[Spoken]:
+    """At most as many held-out clips as are to be judged, drawn once, the shortest first."""
+    if len(items) > order.judged:
+        items = balanced(items, 1.0, random.Random("judged"))[: order.judged]
+    return sorted(items, key=lambda one: one.clip.seconds)
+
+
+def identity(
+    order: Order, kind: str, plan: object, materials: Sequence[Materials]
+) -> dict[str, str]:
+    """All that makes a run what it is, beside its settings: what it cannot go on without."""
+    own = {
+        str(field.name): repr(getattr(plan, field.name))
+        for field in fields(plan)  # type: ignore[arg-type]
+        if field.name not in ("cache", "student")
+    }
+    manifests = [fact.sha256[:DIGITS] for given in materials for fact in given.facts]
+    return {
+        "kind": kind,
+        "model": order.checkpoint.fingerprint[:DIGITS],
+        "manifests": " ".join(manifests),
+        "longest": repr(order.longest),
+        **own,
+    }
+
+
+def tell_of(materials: Sequence[Materials], watch: Watch) -> None:
+    """Say what of the manifests cannot be used."""
+    if count := sum(len(given.left_out) for given in materials):
+        first = next(given.left_out[0] for given in materials if given.left_out)
+        watch.say(f"{count} utterances longer than 30 s are left out, the first at {first.place}")
 
 
 def batch_facts(order: Order) -> dict[str, object]:
@@ -115,7 +182,9 @@ def finish(order: Order, outcome: Outcome, materials: Sequence[Materials], **fac
         pictures.append(CURVE)
     held_out = {f"held out: {name}": value for name, value in outcome.held_out.items()}
     figures = outcome.figures or last_step(order.output)
-    metrics = {**figures, **held_out, **facts.pop("metrics", {})}
+    last = {f"last batch: {name}": value for name, value in figures.items()}
+    best = {"best step": outcome.state.best_step} if outcome.held_out else {}
+    metrics = {**best, **held_out, **facts.pop("metrics", {}), **last}
     settings = {**batch_facts(order), **facts.pop("settings", {})}
     made = CardFacts(
         base=order.model,
@@ -127,18 +196,18 @@ def finish(order: Order, outcome: Outcome, materials: Sequence[Materials], **fac
         seed=order.settings.seed,
         steps=outcome.state.step,
         seconds=outcome.state.seconds,
-        machine=machine(),
+        machine=machine(order.settings.device),
         versions={"pst": __version__, **{name: version(name) for name in LIBRARIES}},
-        metrics={name: round(value, 4) for name, value in metrics.items()},
+        metrics={name: float(f"{value:.4g}") for name, value in metrics.items()},
         pictures=pictures,
         **facts,
     )
     write_atomic(order.output / CARD, card(made))
 
 
-def machine() -> dict[str, object]:
+def machine(device: str) -> dict[str, object]:
     """Where the run was."""
-    if torch.cuda.is_available():
+    if device != "cpu" and torch.cuda.is_available():
         return {"device": torch.cuda.get_device_name(), "count": torch.cuda.device_count()}
     return {
         "device": platform.processor() or platform.machine(),

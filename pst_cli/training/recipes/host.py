@@ -33,7 +33,7 @@ from pst_cli.training.materials import fixed_clips, read_both
 from pst_cli.training.opening import open_model
 from pst_cli.training.own import Stored
 from pst_cli.training.plan import Balanced, Mixed, Mixing
-from pst_cli.training.recipes.common import Order, Watch, finish, heard
+from pst_cli.training.recipes.common import Order, Watch, finish, heard, identity, judged, tell_of
 
 if TYPE_CHECKING:
     import random
@@ -73,15 +73,17 @@ def train_host(order: Order, plan: HostPlan, watch: Watch) -> Outcome:
 
     Raises PstError where the order cannot be carried out; what was learnt is in its checkpoints.
     """
-    check_save(plan, order)
+    check_plan(plan, order)
     learnt, held = read_both(order.manifests, order.held_out)
+    tell_of([learnt, held], watch)
     opened = open_model(order.checkpoint, Ability.MANY_TO_MANY)
     adapt(opened.host.whisper, plan.adapting, order.settings.seed)
     begin = opened.speller.tokens.timestamp_begin
     lesson = HostLesson(opened.host, reader(opened, plan), begin, plan.weights)
     lessons = course(order, plan, opened, learnt, watch)
-    judged = held_out(lessons, plan, opened, held)
-    fit = Fit(lesson, lessons, order.settings, order.output, watch.tell, judged)
+    apart = held_out(lessons, order, plan, opened, held)
+    same = identity(order, "host", plan, [learnt, held])
+    fit = Fit(lesson, lessons, order.settings, order.output, watch.tell, apart, same)
     outcome = fit.run(watch.stop)
     if outcome.finished and fit.learner.main:
         save(order, plan, opened)
@@ -103,7 +105,7 @@ def course(order: Order, plan: HostPlan, opened: Opened, learnt: Materials, watc
     ears: Fresh | Stored = Fresh(opened.log_mel, plan.context, plan.noisy, plan.masked)
     source: Mixed | Balanced[Spoken] = Mixed(learnt.spoken, plan.mixing)
     if plan.adapting.encoder == "frozen":
-        clips = fixed_clips(learnt.spoken, plan.mixing.longest, order.settings.seed)
+        clips = fixed_clips(learnt.spoken, plan.mixing.longest)
         source = Balanced(renderings(clips), plan.mixing.power)
         ears = Stored(heard(order, plan.cache, plan.context, source.items, watch))
     written = translations(learnt.texts) if plan.texts_each else []
@@ -134,18 +136,16 @@ class _Spelling:
         return spell_spoken(spoken, self.opened.speller, self.opened.limit, times=times)
 
 
-def held_out(course: Course, plan: HostPlan, opened: Opened, held: Materials) -> HeldOut:
+def held_out(
+    course: Course, order: Order, plan: HostPlan, opened: Opened, held: Materials
+) -> HeldOut:
     """Held-out utterances by themselves, unaltered, without times: what `evaluate` will ask."""
     if not held.spoken:
         return None
-    items = sorted(renderings(map(single, held.spoken)), key=_seconds)
+    items = judged(renderings(map(single, held.spoken)), order)
     context: Context = "full" if plan.context == "full" else "own"
     ears = Fresh(opened.log_mel, context)
     return replace(course, ears=ears, spell=_Spelling(opened, 0.0), texts=None), items
-
-
-def _seconds(spoken: Spoken) -> float:
-    return spoken.clip.seconds
 
 
 def save(order: Order, plan: HostPlan, opened: Opened) -> str:
@@ -172,7 +172,7 @@ def _host_name(order: Order) -> str:
     return near if near.startswith(".") else os.path.join(".", near)  # noqa: PTH118 - Path drops it
 
 
-def facts(plan: HostPlan) -> dict[str, object]:
+def facts(plan: HostPlan) -> dict[str, Any]:
     """What the model card says of it."""
     adapting = asdict(plan.adapting)
     return {
@@ -188,14 +188,23 @@ def facts(plan: HostPlan) -> dict[str, object]:
             "rows with times": plan.timed,
             "rows with noise": plan.noisy,
             "SpecAugment": plan.masked,
-            "text encoder layers": plan.text_layers,
+            "text encoder layers": "half the decoder's"
+            if plan.text_layers is None
+            else plan.text_layers,
             "texts with each batch": plan.texts_each,
         },
     }
 
 
-def check_save(plan: HostPlan, order: Order) -> None:
-    """UsageError where an adapter would have to hang on another."""
+def check_plan(plan: HostPlan, order: Order) -> None:
+    """UsageError for what does not go together, or with the model."""
+    altered = plan.noisy or plan.masked or plan.mixing.speeds != (1.0,)
+    if plan.adapting.encoder == "frozen" and altered:
+        reason = "--encoder frozen hears each clip once, as it is"
+        raise UsageError(reason, hint="leave out --noisy, --masks and --speeds")
+    if order.checkpoint.ability is Ability.ENGLISH_ONLY:
+        reason = f"{order.model} knows English alone: it has no tokens for other languages"
+        raise UsageError(reason, hint="begin from base, small, medium or large-v3")
     if plan.save == "adapter" and order.checkpoint.adapter:
         raise UsageError(
             f"{order.model} is an adapter itself, and adapters do not add up",

@@ -19,8 +19,8 @@ from pst_cli.training.materials import read_both
 from pst_cli.training.opening import open_model
 from pst_cli.training.plan import Mixing
 from pst_cli.training.recipes import host as alone
-from pst_cli.training.recipes.common import finish
-from pst_cli.training.recipes.kvspn import check_form, shaped
+from pst_cli.training.recipes.common import finish, identity, tell_of
+from pst_cli.training.recipes.kvspn import check_form, form_facts, shaped
 
 if TYPE_CHECKING:
     from pst_cli.training.recipes.common import Order, Watch
@@ -36,8 +36,11 @@ def train_joint(order: Order, plan: KVSPNPlan, watch: Watch) -> Outcome:
     if plan.form.draft_vocabulary:
         hint = "leave out --draft-vocabulary"
         raise UsageError("--joint cannot know which words the host will say most", hint=hint)
-    own = alone.HostPlan(mixing=Mixing(power=plan.power, longest=order.longest))
-    alone.check_save(own, order)
+    if plan.targets:
+        raise UsageError("--joint learns from references alone", hint="leave out --to")
+    mixing = Mixing(power=plan.power, longest=order.longest)
+    own = alone.HostPlan(mixing=mixing, context=plan.context)
+    alone.check_plan(own, order)
     learnt, held = read_both(order.manifests, order.held_out)
     opened = open_model(order.checkpoint, Ability.MANY_TO_MANY)
     check_form(plan.form, opened)
@@ -50,14 +53,19 @@ def train_joint(order: Order, plan: KVSPNPlan, watch: Watch) -> Outcome:
     host = HostLesson(opened.host, alone.reader(opened, own), tokens.timestamp_begin)
     drafter = KVSPNLesson(opened.host, network, tokens, plan.weights, joint=True)
     course = alone.course(order, own, opened, learnt, watch)
-    judged = alone.held_out(course, own, opened, held)
+    judged = alone.held_out(course, order, own, opened, held)
+    same = identity(order, "joint", plan, [learnt, held])
+    tell_of([learnt, held], watch)
     lesson = JointLesson(host, drafter)
-    fit = Fit(lesson, course, order.settings, order.output, watch.tell, judged)
+    fit = Fit(lesson, course, order.settings, order.output, watch.tell, judged, same)
     outcome = fit.run(watch.stop)
     if outcome.finished and fit.learner.main:
         kind = "medusa" if plan.form.feed == "state" else "kvspn"  # where decoding looks
         made = alone.save(order, own, opened)
         network.config = replace(network.config, host=made)
         network.cpu().save(order.output / kind)
-        finish(order, outcome, [learnt, held], **alone.facts(own))
+        facts = alone.facts(own)
+        facts["losses"] = dict(lesson.weights())
+        facts["settings"] = {**facts["settings"], **form_facts(plan.form)}
+        finish(order, outcome, [learnt, held], **facts)
     return outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -12,14 +13,23 @@ from pst_cli.errors import DataError, UsageError
 from pst_cli.models.kvspn import FFN, KVSPN, KVSPNConfig
 from pst_cli.training.acceptance import acceptance
 from pst_cli.training.course import Course
-from pst_cli.training.examples import Example, Spoken, row, spell_spoken
+from pst_cli.training.examples import Example, Spoken, renderings, row, spell_spoken
 from pst_cli.training.fit import Fit, Outcome
 from pst_cli.training.lessons.kvspn import DraftWeights, KVSPNLesson
 from pst_cli.training.materials import fixed_clips, read_both
 from pst_cli.training.opening import open_model
 from pst_cli.training.own import Own, Stored
 from pst_cli.training.plan import Balanced
-from pst_cli.training.recipes.common import Order, Watch, finish, said
+from pst_cli.training.recipes.common import (
+    Order,
+    Watch,
+    able,
+    finish,
+    identity,
+    judged,
+    said,
+    tell_of,
+)
 
 if TYPE_CHECKING:
     import random
@@ -66,39 +76,37 @@ def train_kvspn(order: Order, plan: KVSPNPlan, watch: Watch) -> Outcome:
     Raises PstError where the order cannot be carried out; what was learnt is in its checkpoints.
     """
     learnt, held = read_both(order.manifests, order.held_out)
-    items = renderings_and(fixed_clips(learnt.spoken, order.longest, order.settings.seed), plan)
-    judged = renderings_and(fixed_clips(held.spoken, order.longest, order.settings.seed), plan)
-    own = said(order, plan.cache, plan.context, [*items, *judged], watch)
-    items, judged = _ended(items, own), _ended(judged, own)
+    tell_of([learnt, held], watch)
+    items = _items(fixed_clips(learnt.spoken, order.longest), plan, order, watch)
+    apart = _items(fixed_clips(held.spoken, order.longest), plan, order, watch)
+    apart = judged(apart, order)
+    own = said(order, plan.cache, plan.context, [*items, *apart], watch)
+    items, apart = _ended(items, own), _ended(apart, own)
     opened = open_model(order.checkpoint)
     network = _network(order, plan.form, opened, items, own)
     lesson = KVSPNLesson(opened.host, network, opened.speller.tokens, plan.weights)
     course = _course(order, plan, opened, items, own)
     by_itself = replace(course, spell=_Spelling(opened, own, 0.0))
-    fit = Fit(
-        lesson,
-        course,
-        order.settings,
-        order.output,
-        watch.tell,
-        (by_itself, judged) if judged else None,
-    )
+    same = identity(order, "kvspn", plan, [learnt, held])
+    held_out = (by_itself, apart) if apart else None
+    fit = Fit(lesson, course, order.settings, order.output, watch.tell, held_out, same)
     outcome = fit.run(watch.stop)
     if outcome.finished and fit.learner.main:
         network.cpu().save(order.output)
         lesson.to(fit.learner.accelerator.device)
-        table = acceptance(lesson, by_itself, judged) if judged else {}
+        table = acceptance(lesson, by_itself, apart) if apart else {}
         finish(order, outcome, [learnt, held], metrics=table, **_facts(plan))
     return outcome
 
 
-def renderings_and(clips: Sequence[Clip], plan: KVSPNPlan) -> list[Spoken]:
-    """Clips in every language they have text for, and in those asked for besides."""
-    return [
-        Spoken(clip, target)
-        for clip in clips
-        for target in dict.fromkeys([*clip.texts(), *plan.targets])
-    ]
+def _items(clips: Sequence[Clip], plan: KVSPNPlan, order: Order, watch: Watch) -> list[Spoken]:
+    """Clips in the languages they have text for, if the host can, and in those asked for."""
+    known = able(renderings(clips), order, watch) if not plan.targets else []
+    if plan.targets:
+        with suppress(UsageError):  # what is asked for may be all there is
+            known = able(renderings(clips), order, watch)
+    asked = [Spoken(clip, target) for clip in clips for target in plan.targets]
+    return list(dict.fromkeys([*known, *asked]))
 
 
 def _ended(items: Sequence[Spoken], own: Own) -> list[Spoken]:
@@ -208,9 +216,14 @@ def _facts(plan: KVSPNPlan) -> dict[str, object]:
         "summary": "Drafts tokens from its host's key-value memory; the host verifies them.",
         "losses": asdict(plan.weights),
         "settings": {
-            **{f"form: {name}": value for name, value in asdict(plan.form).items()},
+            **form_facts(plan.form),
             "targets besides references": ", ".join(plan.targets),
             "rows after references": plan.references,
             "audio context": plan.context,
         },
     }
+
+
+def form_facts(form: Form) -> dict[str, object]:
+    """What the model card says of the network."""
+    return {f"form: {name}": value for name, value in asdict(form).items()}

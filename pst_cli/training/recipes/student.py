@@ -9,7 +9,7 @@ import torch
 
 from pst_cli.errors import DataError, UsageError
 from pst_cli.export import write_model
-from pst_cli.models.adapter import TIED
+from pst_cli.models.adapter import DIGITS, TIED
 from pst_cli.models.pruning.vocabulary import read_kept
 from pst_cli.training.course import Course
 from pst_cli.training.ears import Fresh
@@ -20,7 +20,16 @@ from pst_cli.training.materials import fixed_clips, read_both
 from pst_cli.training.opening import open_model
 from pst_cli.training.own import Own, Stored
 from pst_cli.training.plan import Balanced
-from pst_cli.training.recipes.common import Order, Watch, finish, said
+from pst_cli.training.recipes.common import (
+    Order,
+    Watch,
+    able,
+    finish,
+    identity,
+    judged,
+    said,
+    tell_of,
+)
 
 if TYPE_CHECKING:
     import random
@@ -51,14 +60,16 @@ def train_student(order: Order, plan: StudentPlan, watch: Watch) -> Outcome:
     Raises PstError where the order cannot be carried out; what was learnt is in its checkpoints.
     """
     learnt, held = read_both(order.manifests, order.held_out)
-    items = renderings(fixed_clips(learnt.spoken, order.longest, order.settings.seed))
-    judged = renderings(fixed_clips(held.spoken, order.longest, order.settings.seed))
-    own = said(order, plan.cache, plan.context, [*items, *judged], watch)
+    tell_of([learnt, held], watch)
+    items = able(renderings(fixed_clips(learnt.spoken, order.longest)), order, watch)
+    apart = able(renderings(fixed_clips(held.spoken, order.longest)), order, watch)
+    apart = judged(apart, order)
+    own = said(order, plan.cache, plan.context, [*items, *apart], watch)
     student, teacher = open_model(plan.student), open_model(order.checkpoint)
-    kept = _kept(plan, student, teacher)
+    kept = _kept(plan, order, student, teacher)
     ids = None if kept is None else {old: new for new, old in enumerate(kept)}
     spelling = _Spelling(student, own, plan.references, ids)
-    items, judged = spelling.known(items), spelling.known(judged)
+    items, apart = spelling.known(items), spelling.known(apart)
     lesson = _lesson(plan, student, teacher, kept)
     course = Course(
         source=Balanced(items, plan.power),
@@ -71,8 +82,10 @@ def train_student(order: Order, plan: StudentPlan, watch: Watch) -> Outcome:
         seed=order.settings.seed,
     )
     by_itself = replace(course, spell=replace(spelling, references=0.0))
-    held_out = (by_itself, judged) if judged else None
-    fit = Fit(lesson, course, order.settings, order.output, watch.tell, held_out)
+    held_out = (by_itself, apart) if apart else None
+    same = identity(order, "student", plan, [learnt, held])
+    same["student"] = plan.student.fingerprint[:DIGITS]
+    fit = Fit(lesson, course, order.settings, order.output, watch.tell, held_out, same)
     outcome = fit.run(watch.stop)
     if outcome.finished and fit.learner.main:
         _save(order, plan, student)
@@ -80,21 +93,20 @@ def train_student(order: Order, plan: StudentPlan, watch: Watch) -> Outcome:
     return outcome
 
 
-def _kept(plan: StudentPlan, student: Opened, teacher: Opened) -> list[int] | None:
+def _kept(plan: StudentPlan, order: Order, student: Opened, teacher: Opened) -> list[int] | None:
     """The teacher's id of each of the student's tokens; None where they are the same.
 
-    Raises UsageError where the one's tokens are not among the other's.
+    Raises UsageError where the one's tokens are not among the other's, or their ears differ.
     """
     mine, theirs = student.config.vocab_size, teacher.config.vocab_size
-    if mine == theirs:
+    own, full = read_kept(plan.student.host), read_kept(order.checkpoint.host)
+    if mine == theirs and own == full:
         return None
-    kept = read_kept(plan.student.host)
-    if kept is None or len(kept) != mine or max(kept) >= theirs:
-        raise UsageError(
-            f"the student's {mine} tokens are not the teacher's {theirs}",
-            hint="make the student of the teacher: pst prune TEACHER --output STUDENT",
-        )
-    return kept
+    places = {old: new for new, old in enumerate(full or range(theirs))}
+    hint = "make the student of the teacher: pst prune TEACHER --output STUDENT"
+    if own is None or len(own) != mine or any(token not in places for token in own):
+        raise UsageError(f"the student's {mine} tokens are not the teacher's {theirs}", hint=hint)
+    return [places[token] for token in own]
 
 
 @dataclass(frozen=True, slots=True)
