@@ -68,10 +68,12 @@ def draw(folder: Path) -> Path:
     losses = [name for name in names if name.removeprefix(HELD_OUT).split()[0] in LOSSES]
     figure, axes = pyplot.subplots(2, 1, sharex=True, figsize=(8, 8), layout="constrained")
     for axis, chosen, title in zip(axes, (losses, shares), ("loss (nats)", "share"), strict=True):
+        plain = list(dict.fromkeys(name.removeprefix(HELD_OUT) for name in chosen))
         for name in chosen:
             points = [(line["step"], line[name]) for line in lines if name in line]
-            held = name.startswith(HELD_OUT)
-            axis.plot(*zip(*points, strict=True), label=name, marker="o" if held else "", lw=1)
+            held, colour = name.startswith(HELD_OUT), f"C{plain.index(name.removeprefix(HELD_OUT))}"
+            style = {"marker": "o"} if held else {"alpha": 0.4, "lw": 1}
+            axis.plot(*zip(*points, strict=True), label=name, color=colour, **style)
         axis.set_ylabel(title)
         axis.grid(alpha=0.3)
         if chosen:
