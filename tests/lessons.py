@@ -27,9 +27,9 @@ from pst_cli.training.lessons.host import HostLesson
 from pst_cli.training.plan import Balanced
 from pst_cli.types import SpecialTokens
 
-END, START, FRENCH, ENGLISH, TRANSCRIBE, TIMES = 2, 3, 4, 5, 6, 90
+END, START, FRENCH, ENGLISH, TRANSCRIBE, TIMES = 83, 84, 85, 86, 87, 90  # words lie below
 VOCABULARY = 100
-TOKENS = SpecialTokens(START, END, TRANSCRIBE, 7, 8, 9, TIMES, {"fr": FRENCH, "en": ENGLISH})
+TOKENS = SpecialTokens(START, END, TRANSCRIBE, 88, 88, 89, TIMES, {"fr": FRENCH, "en": ENGLISH})
 
 
 def tiny_host(layers: int = 2, seed: int = 0) -> ForcedHost:

@@ -181,11 +181,12 @@ class KVSPNLesson(Lesson):
     def _choices(self, logits: Tensor) -> Tensor:
         """The likeliest allowed tokens, (labels, vocabulary) -> (labels,).
 
-        Of the token rules these two matter here: suppressed tokens are never said, and a time is
-        said where all times together are likelier than any word.
+        Of the token rules these two matter here: suppressed tokens are never said, nor are those
+        of prompts, and a time is said where all times together are likelier than any word.
         """
-        logits[:, list(self.tokens.suppressed)] = float("-inf")
         begin = self.tokens.timestamp_begin
+        logits[:, list(self.tokens.suppressed)] = float("-inf")
+        logits[:, self.tokens.end + 1 : begin] = float("-inf")
         words, times = logits[:, :begin], logits[:, begin:]
         timed = times.logsumexp(-1) > words.amax(-1)
         return torch.where(timed, times.argmax(-1) + begin, words.argmax(-1))
