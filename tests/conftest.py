@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from hypothesis import HealthCheck, settings
 
 CLIPS = Path(__file__).parent / "clips"
 
 # Tiny tensors gain nothing from threads and, on a busy machine, wait for them. Before torch loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says something of the machine and its neighbours, nothing of pst.
+settings.register_profile("pst", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pst")
 
 
 @pytest.fixture
