@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pst_cli.errors import ModelError, UsageError
 from pst_cli.models.adapter import fingerprint, write_state
+from pst_cli.models.device import numbers
 from pst_cli.models.host import transformers_quietly
 from pst_cli.models.kvspn import CONFIG, read_config
 from pst_cli.models.pruning.vocabulary import KEPT
@@ -97,8 +98,7 @@ def write_model(
     for name in COPIED:
         if (source / name).is_file():
             shutil.copy(source / name, folder / name)
-    numbers = str(next(iter(state.values())).dtype).removeprefix("torch.")
-    document = {**config, "dtype": numbers}
+    document = {**config, "dtype": numbers(next(iter(state.values())).dtype)}
     document.pop("torch_dtype", None)  # its older name
     _write_json(folder / CONFIG, document)
 

@@ -19,6 +19,7 @@ from pst_cli.bench.lanes import Contender, Kind, Lap, Said, Sound
 from pst_cli.bench.openai import load_openai
 from pst_cli.bench.race import PeerError
 from pst_cli.bench.timing import Split, Stopwatch
+from pst_cli.models.device import numbers
 from pst_cli.types import SAMPLE_RATE, SpecialTokens
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ class FasterWhisper(Peer):
         if setting.ct2 is None:
             raise PeerError("needs the same weights for CTranslate2: --ct2 DIR")
         kind, _, index = setting.device.partition(":")
-        wanted = str(setting.dtype).removeprefix("torch.")
+        wanted = numbers(setting.dtype)
         able = ctranslate2.get_supported_compute_types(kind)
         numbers = wanted if wanted in able else "float32"
         self.includes = f"transcribe() in {numbers}, its encoder left out of ms/token"

@@ -16,6 +16,7 @@ from pst_cli.bench.report import Report, Row, notes, row
 from pst_cli.errors import UsageError
 from pst_cli.evaluate import score
 from pst_cli.methods import PlainMethod
+from pst_cli.models.device import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,7 +61,7 @@ def bench(
     work = batches(clips, host, plan.target, plan.source, plan.batch_size)
     course = race(host, entered, work, plan.rounds, memory, told)
     rows = _rows(entered, course, clips, plan)
-    dtype = str(host.dtype).removeprefix("torch.")
+    dtype = numbers(host.dtype)
     windows = [window for clip in clips for window in clip.windows]
     warning = busy(facts)
     return Report(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,6 +33,17 @@ def download(
     with transfer_progress() as progress:
         path = store.download(name, force=force, progress=progress)
     console.write(f"{console.display(path)}\n")
+
+
+def fetcher(*, offline: bool) -> Callable[[str], Path]:
+    """Finds the weights of any name, and fetches them with a progress bar if they must be."""
+    from pst_cli import store
+
+    def fetch(name: str) -> Path:
+        with transfer_progress() as progress:
+            return store.resolve(name, offline=offline, progress=progress)
+
+    return fetch
 
 
 @contextlib.contextmanager

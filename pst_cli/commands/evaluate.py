@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from pst_cli.commands import options
-from pst_cli.errors import UsageError
 
 HELP = """Score translations of a manifest's speech against its references.
 
@@ -84,7 +83,7 @@ def evaluate(
 ) -> None:
     """Score what was asked for; `HELP` is what its users read."""
     del debug  # read where errors are told
-    wanted, spoken = languages(to, "--to"), languages(source, "--from")
+    wanted, spoken = options.languages(to, "--to"), options.languages(source, "--from")
     from pst_cli.commands.scoring import Request, execute  # loads torch
 
     request = Request(
@@ -109,13 +108,3 @@ def evaluate(
         quiet=quiet,
     )
     raise typer.Exit(execute(request))
-
-
-def languages(codes: str | None, flag: str) -> tuple[str, ...] | None:
-    """The languages in a comma-separated list, each once, in order; None where none was given."""
-    if codes is None:
-        return None
-    found = tuple(dict.fromkeys(code.strip() for code in codes.split(",") if code.strip()))
-    if not found:
-        raise UsageError(f"{flag} names no language", hint=f"one or more of {options.CODES}")
-    return tuple(options.language(code, flag) for code in found)

@@ -9,7 +9,7 @@ import typer
 
 from pst_cli import console
 from pst_cli.commands import options
-from pst_cli.commands.download import transfer_progress
+from pst_cli.commands.download import fetcher
 from pst_cli.errors import UsageError
 
 HELP = """Write a model as other Whisper programs open it; an adapter is merged into its host.
@@ -67,16 +67,13 @@ def export(
             raise UsageError("--quantization is CTranslate2's", hint="add --format ctranslate2")
     numbers = options.known(dtype, DTYPES, "--dtype") if dtype else None
     from pst_cli import export as work  # loads torch
-    from pst_cli import store, weights
+    from pst_cli import weights
     from pst_cli.models import device
 
     wish = work.ExportOptions(
         ctranslate2, quantization, device.DTYPES[numbers] if numbers else None
     )
     work.check_output(output, wish)
-    with transfer_progress() as progress:
-        checkpoint = weights.locate(
-            model, lambda name: store.resolve(name, offline=offline, progress=progress)
-        )
+    checkpoint = weights.locate(model, fetcher(offline=offline))
     work.export(checkpoint, output, wish)
     console.write(f"{console.display(output)}\n")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pst_cli import console, store
+from pst_cli import console
 from pst_cli.audio import find_audio
 from pst_cli.bench.clips import read_clips
 from pst_cli.bench.peers import Field, Setting, load_peers
@@ -16,7 +16,7 @@ from pst_cli.bench.plot import plot, require_plotting
 from pst_cli.bench.race import Told, silent
 from pst_cli.bench.references import read_references
 from pst_cli.bench.run import Plan, bench
-from pst_cli.commands.download import transfer_progress
+from pst_cli.commands.download import fetcher
 from pst_cli.commands.tables import tables
 from pst_cli.errors import UsageError
 from pst_cli.methods import Drafting, Method, load_kvspn, network_kind, speculative
@@ -122,13 +122,9 @@ def _check_drafters(request: Request) -> None:
 def _weights(request: Request) -> Weights:
     drafting = request.draft_model is not None and "speculative" in request.methods
     wanted = drafting or (request.peers and request.draft_model)
-    with transfer_progress() as progress:
-
-        def fetch(name: str) -> Path:
-            return store.resolve(name, offline=request.offline, progress=progress)
-
-        host = locate(request.model, fetch)
-        draft = locate(str(request.draft_model), fetch) if wanted else None
+    fetch = fetcher(offline=request.offline)
+    host = locate(request.model, fetch)
+    draft = locate(str(request.draft_model), fetch) if wanted else None
     return Weights(host, draft)
 
 

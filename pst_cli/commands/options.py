@@ -102,6 +102,16 @@ def language(code: str, flag: str) -> str:
     return code
 
 
+def languages(codes: str | None, flag: str) -> tuple[str, ...] | None:
+    """The languages in a comma-separated list, each once, in order; None where none was given."""
+    if codes is None:
+        return None
+    found = tuple(dict.fromkeys(code.strip() for code in codes.split(",") if code.strip()))
+    if not found:
+        raise UsageError(f"{flag} names no language", hint=f"one or more of {CODES}")
+    return tuple(language(code, flag) for code in found)
+
+
 def known(word: str, words: Sequence[str], flag: str) -> str:
     """`word` if it is one of `words`; UsageError names `flag` and what it takes."""
     if word not in words:

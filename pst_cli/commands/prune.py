@@ -9,7 +9,7 @@ import typer
 
 from pst_cli import console
 from pst_cli.commands import options
-from pst_cli.commands.download import transfer_progress
+from pst_cli.commands.download import fetcher
 
 HELP = """Make a model smaller: drop layers, and tokens that six languages hardly use.
 
@@ -68,7 +68,7 @@ def prune(
 ) -> None:
     """Prune as asked and report; `HELP` is what its users read."""
     del debug  # read where errors are told
-    from pst_cli import pruning, store, weights  # loads torch
+    from pst_cli import pruning, weights  # loads torch
     from pst_cli.commands import savings
 
     wish = pruning.PruneOptions(
@@ -78,10 +78,7 @@ def prune(
         texts=texts or (),
     )
     pruning.check_options(output, wish)
-    with transfer_progress() as progress:
-        checkpoint = weights.locate(
-            model, lambda name: store.resolve(name, offline=offline, progress=progress)
-        )
+    checkpoint = weights.locate(model, fetcher(offline=offline))
     screen = console.stderr()
     screen.quiet = quiet
     if texts:

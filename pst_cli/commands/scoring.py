@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pst_cli import __version__, console, store
-from pst_cli.commands.download import transfer_progress
+from pst_cli import __version__, console
+from pst_cli.commands.download import fetcher
+from pst_cli.commands.loading import DecodingRequest, load
 from pst_cli.commands.scoreboard import Board, scoreboard
 from pst_cli.data.manifest import Utterance, read_manifest
 from pst_cli.decoding.guards import Guards
-from pst_cli.errors import EXIT_FAILED, EXIT_OK, DataError, UsageError
+from pst_cli.errors import EXIT_FAILED, EXIT_OK, DataError
 from pst_cli.evaluate.record import Header, Record, digest
 from pst_cli.evaluate.report import Report, Speed, rows
 from pst_cli.evaluate.run import Said, TimedTranslator, translated
 from pst_cli.evaluate.tasks import Choice, Task, choose_tasks, directions, named, split_able
-from pst_cli.methods import Drafting, Wish, choose
-from pst_cli.models.device import choose_device, choose_dtype
+from pst_cli.models.device import choose_place, numbers
 from pst_cli.models.prompts import untrained
 from pst_cli.pipeline import Options
 from pst_cli.weights import Checkpoint, locate
@@ -27,38 +27,25 @@ INDENT = 2  # of the JSON document
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(DecodingRequest):
     """What the command line asked for, its words already checked one by one."""
 
     manifest: Path
     targets: Sequence[str] | None
     sources: Sequence[str] | None
     limit: int | None
-    model: str
-    decoding: str
-    draft_model: str | None
-    draft_length: int | None
-    draft_confidence: float
-    top_k: int
-    beams: int
-    batch_size: int
     hypotheses: Path | None
     fallback: bool
     json: bool
-    device: str
-    dtype: str
-    offline: bool
-    quiet: bool
 
 
 def execute(request: Request) -> int:
     """Do what was asked; the exit code. Raises PstError where nothing can be scored."""
-    if request.top_k > 1 and request.beams > 1:
-        raise UsageError("--top-k goes with greedy decoding only", hint="leave out --beams")
+    request.check()
     utterances = read_manifest(request.manifest)
     choice = Choice(request.targets, request.sources, request.limit)
     tasks = choose_tasks(utterances, choice)
-    checkpoint = locate(request.model, _fetcher(request))
+    checkpoint = locate(request.model, fetcher(offline=request.offline))
     with Board(quiet=request.quiet) as board:
         tasks = _able(tasks, checkpoint, request, board)
         _tell_silent(utterances, board)
@@ -94,16 +81,9 @@ def _tell_silent(utterances: Sequence[Utterance], board: Board) -> None:
 
 
 def _translator(checkpoint: Checkpoint, request: Request, board: Board) -> TimedTranslator:
-    """Load the host and what drafts for it; one line says which, where and in what numbers."""
-    device = choose_device(request.device)
-    dtype = choose_dtype(request.dtype, device)
-    host = checkpoint.load(device, dtype)
-    drafting = Drafting(request.draft_length, request.draft_confidence, request.top_k)
-    wish = Wish(request.decoding, request.draft_model)
-    method = choose(wish, host, checkpoint.path, drafting, _fetcher(request))
-    board.say(f"model {request.model}, device {device}, {_name(dtype)}, {method.name}")
-    if request.top_k > 1:
-        board.say(f"--top-k {request.top_k} is lossy: the text may differ from plain decoding's")
+    """Load the host and what drafts for it."""
+    place = choose_place(request.device, request.dtype)
+    host, method = load(request, checkpoint, place, board.say)
     guards = Guards() if request.fallback else Guards(temperatures=(0.0,))
     options = Options(
         target="en",  # each row is asked for its own
@@ -113,10 +93,6 @@ def _translator(checkpoint: Checkpoint, request: Request, board: Board) -> Timed
         guards=guards,
     )
     return TimedTranslator(host, options, method)
-
-
-def _name(dtype: object) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _header(request: Request, translator: TimedTranslator) -> Header:
@@ -132,7 +108,7 @@ def _header(request: Request, translator: TimedTranslator) -> Header:
         "top_k": request.top_k,
         "beams": request.beams,
         "fallback": request.fallback,
-        "dtype": _name(translator.host.dtype),
+        "dtype": numbers(translator.host.dtype),
         "pst": __version__,
     }
 
@@ -178,7 +154,7 @@ def _report(
         raise DataError("no utterance could be read: there is nothing to score", hint=hint)
     setting = {
         "manifest": console.display(request.manifest),
-        "dtype": _name(translator.host.dtype),
+        "dtype": numbers(translator.host.dtype),
         "device": str(translator.host.device),
         "top_k": request.top_k,
         "beams": request.beams,
@@ -187,13 +163,3 @@ def _report(
     return Report(
         model=request.model, decoding=translator.method.name, rows=scored, setting=setting
     )
-
-
-def _fetcher(request: Request) -> Callable[[str], Path]:
-    """Finds weights by name, and fetches them with a progress bar if they must be."""
-
-    def fetch(name: str) -> Path:
-        with transfer_progress() as progress:
-            return store.resolve(name, offline=request.offline, progress=progress)
-
-    return fetch

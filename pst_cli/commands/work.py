@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pst_cli import console, store
+from pst_cli import console
 from pst_cli.audio import find_audio
 from pst_cli.batch import Skipped, split_done, write_results
-from pst_cli.commands.download import transfer_progress
+from pst_cli.commands.download import fetcher
+from pst_cli.commands.loading import DecodingRequest, load
 from pst_cli.commands.view import View
 from pst_cli.errors import EXIT_FAILED, EXIT_OK, UsageError
-from pst_cli.methods import Drafting, Wish, choose
-from pst_cli.models.device import choose_device, choose_dtype
+from pst_cli.models.device import choose_place
 from pst_cli.models.prompts import check
 from pst_cli.outputs import Job, check_writable, plan
 from pst_cli.pipeline import Event, Finished, Heard, Options, Translator, translate
@@ -26,37 +26,24 @@ STDIN = "-"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(DecodingRequest):
     """What the command line asked for, its words already checked one by one."""
 
     inputs: Sequence[str]
     target: str
     source: str | None
-    model: str
     formats: tuple[str, ...]  # empty: the subcommand's own, `default`
     default: str
     to_files: bool  # whether the default goes to a file rather than to stdout
     output: str | None
     output_dir: Path | None
-    device: str
-    dtype: str
-    decoding: str
-    draft_model: str | None
-    draft_length: int | None
-    draft_confidence: float
-    top_k: int
-    beams: int
-    batch_size: int
     vad: bool
     skip_existing: bool
-    offline: bool
-    quiet: bool
 
 
 def execute(request: Request) -> int:
     """Do what was asked; the exit code. Raises PstError where nothing could be started."""
-    if request.top_k > 1 and request.beams > 1:
-        raise UsageError("--top-k goes with greedy decoding only", hint="leave out --beams")
+    request.check()
     files = find_audio(request.inputs)
     jobs = _jobs(request, files)
     todo, done = split_done(jobs) if jobs and request.skip_existing else (jobs, [])
@@ -136,23 +123,11 @@ class _Hearing:
 
 
 def _translator(request: Request, view: View) -> Translator:
-    """Find, check and load the host; one line says which, where and in what numbers."""
-
-    def fetch(name: str) -> Path:
-        return _fetch(name, request)
-
-    device = choose_device(request.device)
-    dtype = choose_dtype(request.dtype, device)
-    checkpoint = locate(request.model, fetch)
+    """Find, check and load the host, and what drafts for it."""
+    place = choose_place(request.device, request.dtype)
+    checkpoint = locate(request.model, fetcher(offline=request.offline))
     check(checkpoint.ability, request.model, request.target, request.source)
-    host = checkpoint.load(device, dtype)
-    drafting = Drafting(request.draft_length, request.draft_confidence, request.top_k)
-    wish = Wish(request.decoding, request.draft_model)
-    method = choose(wish, host, checkpoint.path, drafting, fetch)
-    name = str(dtype).removeprefix("torch.")
-    view.say(f"model {request.model}, device {device}, {name}, {method.name}, to {request.target}")
-    if request.top_k > 1:
-        view.say(f"--top-k {request.top_k} is lossy: the text may differ from plain decoding's")
+    host, method = load(request, checkpoint, place, view.say, f", to {request.target}")
     options = Options(
         target=request.target,
         source=request.source,
@@ -162,9 +137,3 @@ def _translator(request: Request, view: View) -> Translator:
         top_k=request.top_k,
     )
     return Translator(host, options, method)
-
-
-def _fetch(name: str, request: Request) -> Path:
-    """Where the weights are, fetched with a progress bar if they must be."""
-    with transfer_progress() as progress:
-        return store.resolve(name, offline=request.offline, progress=progress)

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 from pst_cli.errors import UsageError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class Place(NamedTuple):
+    """A device, and the numbers that are computed in on it."""
+
+    device: str
+    dtype: torch.dtype
+
+
+def choose_place(device: str, dtype: str) -> Place:
+    """What `--device` and `--dtype` ask for; raises UsageError as the two below do."""
+    chosen = choose_device(device)
+    return Place(chosen, choose_dtype(dtype, chosen))
+
+
+def numbers(dtype: torch.dtype) -> str:
+    """As `--dtype` names them."""
+    return str(dtype).removeprefix("torch.")
 
 
 def choose_device(name: str) -> str:

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
     from pst_cli.models.cache import KVCache
 
-DECLARED = {one.name.lower().replace("_", "-"): one for one in Ability}  # as in config.json
+
+def declared(ability: Ability) -> str:
+    """As config.json says it."""
+    return ability.name.lower().replace("_", "-")
+
+
+DECLARED = {declared(one): one for one in Ability}
 
 
 @dataclass

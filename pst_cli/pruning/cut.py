@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pst_cli.models.adapter import CONFIG, EMBEDDING, write_state
-from pst_cli.models.host import DECLARED
+from pst_cli.models.device import numbers
+from pst_cli.models.host import declared
 from pst_cli.models.pruning.layers import keep_heads, keep_layers
 from pst_cli.models.pruning.renumber import Renumbering, merges_text
 from pst_cli.models.pruning.vocabulary import KEPT, TOKENIZER, read_kept, write_kept
@@ -73,14 +74,13 @@ def _config(
     config = checkpoint.config
     layers = {"encoder_layers": list(cut.encoder), "decoder_layers": list(cut.decoder)}
     pruned = {"source": source, **layers, "vocabulary": config["vocab_size"]}
-    able = next(name for name, ability in DECLARED.items() if ability is checkpoint.ability)
     config.pop("torch_dtype", None)  # the older name of dtype
     if "num_hidden_layers" in config:  # another name of encoder_layers
         config["num_hidden_layers"] = len(cut.encoder)
     return config | {
         **{key: len(kept) for key, kept in layers.items()},
-        "dtype": str(state[EMBEDDING].dtype).removeprefix("torch."),
-        "pst": {**config.get("pst", {}), "ability": able, "pruned": pruned},
+        "dtype": numbers(state[EMBEDDING].dtype),
+        "pst": {**config.get("pst", {}), "ability": declared(checkpoint.ability), "pruned": pruned},
     }
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -46,7 +46,7 @@ def _judged(
 ) -> Iterator[tuple[str, Tensor]]:
     """Names of figures, each with a batch's hits and misses for it."""
     start = 0
-    for (group,) in ([one] for groups in in_order(course, items, Part()) for one in groups):
+    for group in chain.from_iterable(in_order(course, items, Part())):
         batch = group.to(lesson.places.device)
         asked = targets[start : start + len(batch.tokens)]
         start += len(batch.tokens)
@@ -61,6 +61,6 @@ def _judged(
                 mine = torch.tensor([target == language for target in asked], device=rows.device)
                 yield f"{name} {language}", correct[mine[rows]]
             place = queries - begins[rows]
-            for low, high in itertools.pairwise(BOUNDS):
+            for low, high in pairwise(BOUNDS):
                 inside = (place >= low) & (place < high)
                 yield f"{name} at {low}-{high - 1}", correct[inside]

@@ -63,27 +63,8 @@ class Epoch:
 
     def __getitem__(self, index: int) -> list[Batch]:
         """This process's groups of batch `index`, those that are heard before those only read."""
-        course, name = self.course, f"{self.name} {index}"
-        spoken = [
-            course.spell(item, random.Random(f"{name} {row}"))
-            for row, item in enumerate(self.batches[index])
-        ]
-        read = self._texts(index)
-        whole = totals([*spoken, *read], course.timestamp_begin)
-        seconds = course.ears.context(spoken, name)
-        groups = []
-        named = [(one, f"{name} {row} sound") for row, one in enumerate(spoken)]
-        shared = self._share(named)
-        for rows in shared or [named[:1]]:  # where others have all, a row that teaches nothing
-            mine = [one for one, _ in rows]
-            sound = course.ears.listen(mine, seconds, [seed for _, seed in rows])
-            group = collate(mine, whole, sound, course.pad)
-            groups.append(group if shared else group.silent())
-        groups += [collate(rows, whole, None, course.pad) for rows in self._share(read)]
-        return groups
-
-    def _share(self, rows: Sequence[Any]) -> list[Sequence[Any]]:
-        return share(rows, self.part.rank, self.part.world, self.course.micro)
+        items, read = self.batches[index], self._texts(index)
+        return groups(self.course, self.part, f"{self.name} {index}", items, read)
 
     def _texts(self, index: int) -> list[Example]:
         course = self.course
@@ -97,7 +78,23 @@ class Epoch:
 def in_order(course: Course, items: Sequence[Any], part: Part) -> Iterator[list[Batch]]:
     """`items` once, as they are: how a held-out set is gone through."""
     for first in range(0, len(items), course.size):
-        epoch = Epoch.__new__(Epoch)
-        epoch.course, epoch.part, epoch.name = course, part, "held out"
-        epoch.batches, epoch.texts = [list(items[first : first + course.size])], []
-        yield epoch[0]
+        yield groups(course, part, "held out 0", items[first : first + course.size])
+
+
+def groups(
+    course: Course, part: Part, name: str, items: Sequence[Any], read: Sequence[Example] = ()
+) -> list[Batch]:
+    """A process's groups of the batch of `items` and of what is only `read`; `name` is its seed."""
+    spoken = [course.spell(item, random.Random(f"{name} {row}")) for row, item in enumerate(items)]
+    whole = totals([*spoken, *read], course.timestamp_begin)
+    seconds = course.ears.context(spoken, name)
+    named = [(one, f"{name} {row} sound") for row, one in enumerate(spoken)]
+    shared = share(named, part.rank, part.world, course.micro)
+    found = []
+    for rows in shared or [named[:1]]:  # where others have all, a row that teaches nothing
+        mine = [one for one, _ in rows]
+        sound = course.ears.listen(mine, seconds, [seed for _, seed in rows])
+        group = collate(mine, whole, sound, course.pad)
+        found.append(group if shared else group.silent())
+    texts = share(read, part.rank, part.world, course.micro)
+    return [*found, *(collate(rows, whole, None, course.pad) for rows in texts)]

@@ -26,6 +26,7 @@ from pst_cli.decoding.loop import Strategy, decode
 from pst_cli.decoding.protocols import Plain
 from pst_cli.decoding.rules import TokenRules
 from pst_cli.errors import AudioError, OutputError, TrainingError, UsageError
+from pst_cli.models.adapter import DIGITS
 from pst_cli.models.forced import Heard
 from pst_cli.models.prompts import prompt
 from pst_cli.models.tensors import load_tensors, save_tensors
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 SAID, STATES = "said-{}.jsonl", "states"  # one file of words for each process
 LONGEST = 256  # tokens, prompt included; speech of 30 s hardly comes to 200, loops go on for ever
-DIGITS = 12  # of the host's fingerprint in a folder's name
 HALF = 2  # bytes; states are kept in float16
 
 

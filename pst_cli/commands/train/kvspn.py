@@ -122,7 +122,6 @@ class KVSPNOptions(TrainOptions):
         options.known(self.feed, FEEDS, "--feed")
         options.known(self.init, INITS, "--init")
         options.known(self.context, CONTEXTS, "--context")
-        names = [name.strip() for name in (self.to or "").split(",") if name.strip()]
         return KVSPNPlan(
             form=Form(
                 groups=self.groups,
@@ -135,7 +134,7 @@ class KVSPNOptions(TrainOptions):
                 init=self.init,  # type: ignore[arg-type]
             ),
             weights=DraftWeights(self.label_weight, self.kl_weight, self.later),
-            targets=tuple(options.language(name, "--to") for name in names),
+            targets=options.languages(self.to, "--to") or (),
             references=self.references,
             power=self.balance,
             context=self.context,  # type: ignore[arg-type]

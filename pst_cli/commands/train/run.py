@@ -11,9 +11,9 @@ from types import FrameType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pst_cli import console, store
+from pst_cli import console
 from pst_cli.commands import options
-from pst_cli.commands.download import transfer_progress
+from pst_cli.commands.download import fetcher
 from pst_cli.commands.train.host import HostOptions
 from pst_cli.commands.train.kvspn import KVSPNOptions
 from pst_cli.commands.train.shared import PRECISIONS, TrainOptions
@@ -117,11 +117,7 @@ def _order(given: TrainOptions) -> Order:
 
 
 def _locate(name: str, given: TrainOptions) -> Checkpoint:
-    def fetch(wanted: str) -> Path:
-        with transfer_progress() as progress:
-            return store.resolve(wanted, offline=given.offline, progress=progress)
-
-    return locate(name, fetch)
+    return locate(name, fetcher(offline=given.offline))
 
 
 @contextmanager

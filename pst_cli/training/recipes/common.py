@@ -14,10 +14,11 @@ import torch
 from pst_cli import __version__
 from pst_cli.errors import UsageError
 from pst_cli.models.adapter import DIGITS
-from pst_cli.models.device import choose_dtype
+from pst_cli.models.device import choose_dtype, numbers
 from pst_cli.models.prompts import check, untrained
 from pst_cli.outputs import write_atomic
 from pst_cli.training.card import CARD, CardFacts, card
+from pst_cli.training.course import Course
 from pst_cli.training.examples import balanced
 from pst_cli.training.own import Own
 from pst_cli.training.place import accelerator, part_of
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from pst_cli.models.spelling import Speller
+    from pst_cli.training.collate import Ears
     from pst_cli.training.ears import Context
-    from pst_cli.training.examples import Spoken
+    from pst_cli.training.examples import Example, Spoken
     from pst_cli.training.fit import Outcome, Settings, Told
     from pst_cli.training.materials import Materials
+    from pst_cli.training.plan import Balanced
     from pst_cli.types import Progress
     from pst_cli.weights import Checkpoint
 
@@ -96,7 +100,7 @@ def _own(
     place = accelerator(order.settings.how.precision, order.settings.device)
     device = str(place.device)
     dtype = choose_dtype("auto", device)
-    identity = order.checkpoint.fingerprint, context, str(dtype).removeprefix("torch.")
+    identity = order.checkpoint.fingerprint, context, numbers(dtype)
     own = Own(cache or order.output / CACHE, *identity)
     missing = own.missing(wanted, say=say)
     place.wait_for_everyone()  # before anybody adds to what the others are looking through
@@ -133,6 +137,26 @@ def able(items: Sequence[Spoken], order: Order, watch: Watch) -> list[Spoken]:
         count = len(items) - len(found)
         watch.say(f"{count} clips in directions that {order.model} was not trained for: left out")
     return found
+
+
+def fixed_course(
+    order: Order,
+    speller: Speller,
+    source: Balanced[Spoken],
+    spell: Callable[[Spoken, random.Random], Example],
+    ears: Ears,
+) -> Course:
+    """A course of clips that are the same in every epoch, and of nothing that is only read."""
+    return Course(
+        source=source,
+        spell=spell,
+        ears=ears,
+        size=order.size,
+        micro=order.micro,
+        timestamp_begin=speller.tokens.timestamp_begin,
+        pad=speller.tokens.end,
+        seed=order.settings.seed,
+    )
 
 
 def judged(items: Sequence[Spoken], order: Order) -> list[Spoken]:

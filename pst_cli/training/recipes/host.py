@@ -14,6 +14,7 @@ from pst_cli.errors import UsageError
 from pst_cli.export import write_model
 from pst_cli.models.adapter import Adapter, AdapterConfig, fingerprint
 from pst_cli.models.forced import TextEncoder
+from pst_cli.models.host import declared
 from pst_cli.models.prompts import Ability
 from pst_cli.training.adapting import Adapting, adapt
 from pst_cli.training.clips import single
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from pst_cli.training.materials import Materials
     from pst_cli.training.opening import Opened
 
-DECLARED = "many-to-many"  # as config.json names Ability.MANY_TO_MANY
+DECLARED = declared(Ability.MANY_TO_MANY)
 SUMMARY = (
     "A Whisper that puts speech in any of six languages into any other: the language token of the "
     "prompt names the target, the task is always `transcribe`."

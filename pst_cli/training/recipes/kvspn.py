@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +12,6 @@ import torch
 from pst_cli.errors import DataError, UsageError
 from pst_cli.models.kvspn import FFN, KVSPN, KVSPNConfig
 from pst_cli.training.acceptance import acceptance
-from pst_cli.training.course import Course
 from pst_cli.training.examples import Example, Spoken, renderings, row, spell_spoken
 from pst_cli.training.fit import Fit, Outcome
 from pst_cli.training.lessons.kvspn import DraftWeights, KVSPNLesson
@@ -25,6 +24,7 @@ from pst_cli.training.recipes.common import (
     Watch,
     able,
     finish,
+    fixed_course,
     identity,
     judged,
     said,
@@ -85,7 +85,8 @@ def train_kvspn(order: Order, plan: KVSPNPlan, watch: Watch) -> Outcome:
     opened = open_model(order.checkpoint)
     network = _network(order, plan.form, opened, items, own)
     lesson = KVSPNLesson(opened.host, network, opened.speller.tokens, plan.weights)
-    course = _course(order, plan, opened, items, own)
+    spell = _Spelling(opened, own, plan.references)
+    course = fixed_course(order, opened.speller, Balanced(items, plan.power), spell, Stored(own))
     by_itself = replace(course, spell=_Spelling(opened, own, 0.0))
     same = identity(order, "kvspn", plan, [learnt, held])
     held_out = (by_itself, apart) if apart else None
@@ -101,10 +102,9 @@ def train_kvspn(order: Order, plan: KVSPNPlan, watch: Watch) -> Outcome:
 
 def _items(clips: Sequence[Clip], plan: KVSPNPlan, order: Order, watch: Watch) -> list[Spoken]:
     """Clips in the languages they have text for, if the host can, and in those asked for."""
-    known = able(renderings(clips), order, watch) if not plan.targets else []
-    if plan.targets:
-        with suppress(UsageError):  # what is asked for may be all there is
-            known = able(renderings(clips), order, watch)
+    known: list[Spoken] = []
+    with suppress(UsageError) if plan.targets else nullcontext():  # it may be all there is
+        known = able(renderings(clips), order, watch)
     asked = [Spoken(clip, target) for clip in clips for target in plan.targets]
     return list(dict.fromkeys([*known, *asked]))
 
@@ -189,21 +189,6 @@ class _Spelling:
         return row(
             speller, mine.prompt, mine.tokens, limit, spoken.direction, clip=spoken.clip, own=True
         )
-
-
-def _course(
-    order: Order, plan: KVSPNPlan, opened: Opened, items: Sequence[Spoken], own: Own
-) -> Course:
-    return Course(
-        source=Balanced(items, plan.power),
-        spell=_Spelling(opened, own, plan.references),
-        ears=Stored(own),
-        size=order.size,
-        micro=order.micro,
-        timestamp_begin=opened.speller.tokens.timestamp_begin,
-        pad=opened.speller.tokens.end,
-        seed=order.settings.seed,
-    )
 
 
 def _facts(plan: KVSPNPlan) -> dict[str, object]:

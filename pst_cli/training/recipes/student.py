@@ -10,8 +10,8 @@ import torch
 from pst_cli.errors import DataError, UsageError
 from pst_cli.export import write_model
 from pst_cli.models.adapter import DIGITS, TIED
+from pst_cli.models.host import declared
 from pst_cli.models.pruning.vocabulary import read_kept
-from pst_cli.training.course import Course
 from pst_cli.training.ears import Fresh
 from pst_cli.training.examples import Example, Spoken, renderings, row, spell_spoken
 from pst_cli.training.fit import Fit, Outcome
@@ -25,6 +25,7 @@ from pst_cli.training.recipes.common import (
     Watch,
     able,
     finish,
+    fixed_course,
     identity,
     judged,
     said,
@@ -71,16 +72,9 @@ def train_student(order: Order, plan: StudentPlan, watch: Watch) -> Outcome:
     spelling = _Spelling(student, own, plan.references, ids)
     items, apart = spelling.known(items), spelling.known(apart)
     lesson = _lesson(plan, student, teacher, kept)
-    course = Course(
-        source=Balanced(items, plan.power),
-        spell=spelling,
-        ears=Stored(own) if lesson.shares_encoder else Fresh(teacher.log_mel, plan.context),
-        size=order.size,
-        micro=order.micro,
-        timestamp_begin=student.speller.tokens.timestamp_begin,
-        pad=student.speller.tokens.end,
-        seed=order.settings.seed,
-    )
+    ears = Stored(own) if lesson.shares_encoder else Fresh(teacher.log_mel, plan.context)
+    source = Balanced(items, plan.power)
+    course = fixed_course(order, student.speller, source, spelling, ears)
     by_itself = replace(course, spell=replace(spelling, references=0.0))
     held_out = (by_itself, apart) if apart else None
     same = identity(order, "student", plan, [learnt, held])
@@ -167,8 +161,7 @@ def _save(order: Order, plan: StudentPlan, student: Opened) -> None:
     state = student.host.whisper.cpu().state_dict()
     state = {name: tensor for name, tensor in state.items() if name != TIED}
     config = plan.student.config
-    ability = order.checkpoint.ability.name.lower().replace("_", "-")
-    config["pst"] = {**config.get("pst", {}), "ability": ability}
+    config["pst"] = {**config.get("pst", {}), "ability": declared(order.checkpoint.ability)}
     write_model(order.output, state, config, plan.student.host)
 
 

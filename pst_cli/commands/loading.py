@@ -1,0 +1,60 @@
+"""What every subcommand that decodes is asked, and the host and method that it gets for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pst_cli.commands.download import fetcher
+from pst_cli.errors import UsageError
+from pst_cli.methods import Drafting, Method, Wish, choose
+from pst_cli.models.device import Place, numbers
+
+if TYPE_CHECKING:
+    from pst_cli.models.host import Host
+    from pst_cli.weights import Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingRequest:
+    """How to decode, the words already checked one by one."""
+
+    model: str
+    decoding: str
+    draft_model: str | None
+    draft_length: int | None
+    draft_confidence: float
+    top_k: int
+    beams: int
+    batch_size: int
+    device: str
+    dtype: str
+    offline: bool
+    quiet: bool
+
+    def check(self) -> None:
+        """UsageError for what does not go together."""
+        if self.top_k > 1 and self.beams > 1:
+            raise UsageError("--top-k goes with greedy decoding only", hint="leave out --beams")
+
+
+def load(
+    request: DecodingRequest,
+    checkpoint: Checkpoint,
+    place: Place,
+    say: Callable[[str], None],
+    aim: str = "",
+) -> tuple[Host, Method]:
+    """Load the host and what drafts for it; one line says which, where and in what numbers.
+
+    `aim` ends that line.
+    """
+    host = checkpoint.load(*place)
+    drafting = Drafting(request.draft_length, request.draft_confidence, request.top_k)
+    wish = Wish(request.decoding, request.draft_model)
+    method = choose(wish, host, checkpoint.path, drafting, fetcher(offline=request.offline))
+    say(f"model {request.model}, device {place.device}, {numbers(place.dtype)}, {method.name}{aim}")
+    if request.top_k > 1:
+        say(f"--top-k {request.top_k} is lossy: the text may differ from plain decoding's")
+    return host, method
