@@ -228,13 +228,13 @@ class FasterWhisper(Peer):
         kind, _, index = setting.device.partition(":")
         wanted = numbers(setting.dtype)
         able = ctranslate2.get_supported_compute_types(kind)
-        numbers = wanted if wanted in able else "float32"
-        self.includes = f"transcribe() in {numbers}, its encoder left out of ms/token"
+        compute = wanted if wanted in able else "float32"
+        self.includes = f"transcribe() in {compute}, its encoder left out of ms/token"
         self.model = WhisperModel(
             str(setting.ct2),
             device=kind,
             device_index=int(index or 0),
-            compute_type=numbers,
+            compute_type=compute,
             cpu_threads=torch.get_num_threads(),
             local_files_only=True,
         )
