@@ -110,7 +110,7 @@ class SpeculativeMethod:
         length = self.drafting.length
         adaptive = DraftLength(length, fixed=True) if length else DraftLength()
         beams = session.rows // len(heard)
-        own = self.draft.open(heard, beams)
+        own = self.draft.open(heard, beams, session.cache.cross_mask)
         return ModelDrafter(own, replace(guide, confidence=self.drafting.confidence), adaptive)
 
 

@@ -11,7 +11,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from torch import Tensor
 
 from pst_cli.audio import AudioStream, open_audio
 from pst_cli.decoding.acceptance import Acceptance, Greedy, Sampling
@@ -23,6 +22,8 @@ from pst_cli.decoding.rules import TokenRules
 from pst_cli.decoding.segments import segments
 from pst_cli.errors import ModelError, PstError
 from pst_cli.methods import PLAIN, Method
+from pst_cli.models.context import Context, padded_alike
+from pst_cli.models.encoded import Encoded
 from pst_cli.models.prompts import Ability, prompt, untrained
 from pst_cli.types import LANGUAGES, Segment, Window
 from pst_cli.vad import speech_windows, whole_windows
@@ -45,6 +46,7 @@ class Options:
     source: str | None = None
     batch_size: int = 8  # windows; the first batches are smaller, so that the first text is early
     vad: bool = True
+    context: Context | None = None  # what windows are padded to; None: as the host was taught
     beams: int = 1  # hypotheses a window at temperature 0; 1: greedy
     top_k: int = 1  # of the host's choices, those that a drafted token may be; above 1: lossy
     guards: Guards = field(default_factory=Guards)
@@ -109,29 +111,6 @@ class Job:
     encoded: Encoded | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """What the host and its drafter hear of windows; one tensor where they hear the same."""
-
-    host: Tensor  # (rows, frames, d_model)
-    drafter: Tensor  # (rows, frames, the drafter's d_model)
-
-    def __len__(self) -> int:
-        return len(self.host)
-
-    def __getitem__(self, rows: list[int]) -> Encoded:
-        host = self.host[rows]
-        return Encoded(host, host if self.drafter is self.host else self.drafter[rows])
-
-    @classmethod
-    def join(cls, parts: Sequence[Encoded]) -> Encoded:
-        """Parts of some rows each as one."""
-        host = torch.cat([part.host for part in parts])
-        if all(part.drafter is part.host for part in parts):
-            return cls(host, host)
-        return cls(host, torch.cat([part.drafter for part in parts]))
-
-
 class Translator:
     """Turns windows into judged rows with one host, whichever way the host is sped up."""
 
@@ -140,12 +119,20 @@ class Translator:
         self.rules = TokenRules(host.tokens, host.config.vocab_size, device=host.device)
         self._generator = torch.Generator(host.device).manual_seed(options.seed)
 
+    @property
+    def context(self) -> Context:
+        """What windows are padded to."""
+        return self.options.context or self.host.context
+
     def encode(self, windows: Sequence[Window]) -> list[Encoded]:
-        """What is heard of each window, a row each."""
-        log_mel = self.host.log_mel([window.samples for window in windows])
-        encoded = self.host.encode(log_mel)
-        every = Encoded(encoded, self.method.hear(log_mel, encoded))
-        return [every[[row]] for row in range(len(windows))]
+        """What is heard of each window, a row each; those that are padded alike together."""
+        found: dict[int, Encoded] = {}
+        for seconds, rows in padded_alike(windows, self.context).items():
+            log_mel = self.host.log_mel([windows[row].samples for row in rows], seconds)
+            encoded = self.host.encode(log_mel)
+            every = Encoded(encoded, self.method.hear(log_mel, encoded))
+            found |= {row: every[[place]] for place, row in enumerate(rows)}
+        return [found[row] for row in range(len(windows))]
 
     def decode(self, encoded: Encoded, prompts: Sequence[Sequence[int]]) -> list[Judged]:
         """Decode rows, guarded."""
@@ -160,7 +147,7 @@ class Translator:
     ) -> list[Decoded]:
         """Decode rows once: by search at temperature 0 where beams are asked for."""
         beams = self.options.beams if temperature == 0 else 1
-        session = self.host.open(heard.host, beams)
+        session = self.host.open(heard.host, beams, heard.mask)
         guide = Guide(self.rules, len(prompts[0]), self.host.tokens.end)
         drafter = self.method.start(session, heard.drafter, guide)
         if beams > 1:
@@ -174,11 +161,11 @@ class Translator:
             return Sampling(temperature, self._generator)
         return Greedy(self.options.top_k)
 
-    def vote(self, encoded: Tensor, windows: Sequence[Window]) -> tuple[str, float]:
+    def vote(self, encoded: Encoded, windows: Sequence[Window]) -> tuple[str, float]:
         """The source language that windows agree on, and its share; louder for longer windows."""
-        scores = self.host.language_scores(encoded, list(LANGUAGES)).exp().cpu()
+        scores = self.host.language_scores(encoded.host, list(LANGUAGES), encoded.mask)
         weights = torch.tensor([window.seconds for window in windows])
-        shares = (scores * weights[:, None]).sum(0) / weights.sum()
+        shares = (scores.exp().cpu() * weights[:, None]).sum(0) / weights.sum()
         best = int(shares.argmax())
         return list(LANGUAGES)[best], float(shares[best])
 
@@ -286,7 +273,7 @@ def _file_work(file: Path, audio: AudioStream, run: Worker) -> Iterator[Job | Ev
         heard = list(islice(windows, VOTERS))
         encoded = yield from run.encoded(heard)
     if heard:
-        source, share = run.translator.vote(Encoded.join(encoded).host, heard)
+        source, share = run.translator.vote(Encoded.join(encoded), heard)
         if share < FOREIGN:
             yield Note(f"the speech may be none of {', '.join(LANGUAGES)}", file)
     if source and untrained(host.ability, source, options.target):

@@ -24,8 +24,9 @@ from pst_cli.decoding.protocols import Draft, Plain
 from pst_cli.decoding.rules import TokenRules
 from pst_cli.models.cache import BLOCK
 from pst_cli.models.decoder import Decoder, attend_window
+from pst_cli.models.encoded import Encoded
 from pst_cli.models.host import Session
-from pst_cli.pipeline import Encoded, Options, Translator
+from pst_cli.pipeline import Options, Translator
 
 RULES = TokenRules(SPECIAL, VOCABULARY, timestamps=False)
 
@@ -475,7 +476,7 @@ class ScriptedCheckpoint:
     def __init__(self, script):
         self.script, self.opened = script, []
 
-    def open(self, encoded, beams=1):
+    def open(self, encoded, beams=1, mask=None):
         self.opened.append(beams)
         return ScriptedHost(len(encoded), self.script, 20, beams)
 

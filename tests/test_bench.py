@@ -40,13 +40,13 @@ class ScriptedWhisper:
     device, dtype, tokens = torch.device("cpu"), torch.float32, SPECIAL
     ability, config = Ability.MANY_TO_MANY, SimpleNamespace(vocab_size=VOCABULARY)
 
-    def log_mel(self, sounds):
+    def log_mel(self, sounds, seconds):
         return torch.tensor([[[float(sound[0])]] for sound in sounds])
 
     def encode(self, log_mel):
         return log_mel
 
-    def open(self, encoded, beams=1):
+    def open(self, encoded, beams=1, mask=None):
         session = ScriptedHost(len(encoded), script)
         session.names = [int(name) for name in encoded.flatten()]
         return session

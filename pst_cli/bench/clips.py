@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 from pst_cli.audio import open_audio
 from pst_cli.errors import AudioError
+from pst_cli.models.encoded import Encoded
 from pst_cli.models.prompts import Ability, needs_source, prompt
 from pst_cli.pipeline import VOTERS, Options, Translator
 from pst_cli.vad import speech_windows, whole_windows
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from pst_cli.models.context import Context
     from pst_cli.models.host import Host
     from pst_cli.types import Window
 
@@ -49,6 +49,7 @@ class Batch:
 
     index: int
     tasks: tuple[Task, ...]
+    context: Context = "full"  # what pst pads its windows to; peers always fill 30 s
 
 
 def read_clips(files: Iterable[Path], *, vad: bool) -> list[Clip]:
@@ -64,29 +65,37 @@ def read_clips(files: Iterable[Path], *, vad: bool) -> list[Clip]:
 
 
 def batches(
-    clips: Sequence[Clip], host: Host, target: str, source: str | None, size: int
+    clips: Sequence[Clip],
+    host: Host,
+    target: str,
+    source: str | None,
+    size: int,
+    context: Context = "full",
 ) -> list[Batch]:
     """All windows of all clips, in order, `size` to a batch."""
-    tasks = [task for clip in clips for task in _tasks(clip, host, target, source)]
+    translator = Translator(host, Options(target, source, context=context))
+    tasks = [task for clip in clips for task in _tasks(clip, translator)]
     return [
-        Batch(index, tuple(tasks[first : first + size]))
+        Batch(index, tuple(tasks[first : first + size]), context)
         for index, first in enumerate(range(0, len(tasks), size))
     ]
 
 
-def _tasks(clip: Clip, host: Host, target: str, source: str | None) -> Iterator[Task]:
+def _tasks(clip: Clip, translator: Translator) -> Iterator[Task]:
+    host, target = translator.host, translator.options.target
+    source = translator.options.source
     if source is None and clip.windows and needs_source(host.ability, target):
-        source = _vote(clip, host)
+        source = _vote(clip, translator)
     asked = tuple(prompt(host.tokens, host.ability, target, source))
     language, task = _in_words(host.ability, target, source)
     for window in clip.windows:
         yield Task(window, asked, language, task)
 
 
-def _vote(clip: Clip, host: Host) -> str:
+def _vote(clip: Clip, translator: Translator) -> str:
     heard = clip.windows[:VOTERS]
-    encoded = [host.encode(host.log_mel([window.samples])) for window in heard]
-    return Translator(host, Options(target="en")).vote(torch.cat(encoded), heard)[0]
+    encoded = [row for window in heard for row in translator.encode([window])]
+    return translator.vote(Encoded.join(encoded), heard)[0]
 
 
 def _in_words(ability: Ability, target: str, source: str | None) -> tuple[str | None, str | None]:

@@ -14,6 +14,7 @@ from pst_cli.decoding.loop import Decoded, Strategy, decode
 from pst_cli.decoding.proposals import Guide
 from pst_cli.decoding.protocols import Draft, Drafter
 from pst_cli.decoding.rules import TokenRules
+from pst_cli.models.encoded import Encoded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,12 +28,29 @@ Book = dict[int, list[tuple[int, ...]]]  # what plain said of each batch's windo
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Windows of a batch that are padded alike, as the host hears them."""
+
+    rows: Sequence[int]  # of the batch
+    log_mel: Tensor  # (rows, mels, frames)
+    encoded: Tensor  # (rows, frames / 2, d_model)
+
+
+@dataclass(frozen=True, slots=True)
 class Sound:
     """A batch as the host hears it, and what hearing took; all lanes of pst share it."""
 
-    log_mel: Tensor  # (rows, mels, frames)
-    encoded: Tensor  # (rows, frames / 2, d_model)
+    parts: Sequence[Part]
     split: Split
+
+    def joined(self, drafters: Sequence[Tensor]) -> Encoded:
+        """All rows of the batch in order; `drafters` is what a drafter hears of each part."""
+        pairs = zip(self.parts, drafters, strict=True)
+        joined = Encoded.join([Encoded(part.encoded, drafter) for part, drafter in pairs])
+        if len(self.parts) == 1:
+            return joined
+        rows = [row for part in self.parts for row in part.rows]
+        return joined[[rows.index(row) for row in range(len(rows))]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +116,11 @@ class Lane:
         prompts = [task.prompt for task in batch.tasks]
         guide = Guide(self.rules, prompt=len(prompts[0]), end=self.host.tokens.end)
         with watch.running("drafter_encoder"):
-            heard = self.method.hear(sound.log_mel, sound.encoded)
+            drafters = [self.method.hear(part.log_mel, part.encoded) for part in sound.parts]
         with watch.running("prepare"):
-            session = self.host.open(sound.encoded)
-            drafter = TimedDrafter(self.method.start(session, heard, guide), watch)
+            heard = sound.joined(drafters)
+            session = self.host.open(heard.host, mask=heard.mask)
+            drafter = TimedDrafter(self.method.start(session, heard.drafter, guide), watch)
         timed = TimedHost(session, watch)
         with watch.running("decode"):
             strategy = Strategy(drafter, Greedy(self.top_k), self.rules)

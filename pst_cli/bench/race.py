@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pst_cli.bench.lanes import Contender, Lap, Sound
+from pst_cli.bench.lanes import Contender, Lap, Part, Sound
 from pst_cli.bench.timing import Stopwatch
+from pst_cli.models.context import padded_alike
 
 if TYPE_CHECKING:
     from pst_cli.bench.clips import Batch
@@ -96,9 +97,12 @@ def _heat(
 
 def hear(host: Host, batch: Batch) -> Sound:
     """Features and encoder states of a batch, timed; each lane's figures include them."""
-    watch = Stopwatch(host.device)
-    with watch.running("features"):
-        log_mel = host.log_mel([task.window.samples for task in batch.tasks])
-    with watch.running("encoder"):
-        encoded = host.encode(log_mel)
-    return Sound(log_mel, encoded, watch.split("decode"))
+    watch, parts = Stopwatch(host.device), []
+    windows = [task.window for task in batch.tasks]
+    for seconds, rows in padded_alike(windows, batch.context).items():
+        with watch.running("features"):
+            log_mel = host.log_mel([windows[row].samples for row in rows], seconds)
+        with watch.running("encoder"):
+            encoded = host.encode(log_mel)
+        parts.append(Part(rows, log_mel, encoded))
+    return Sound(parts, watch.split("decode"))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from pst_cli.bench.lanes import Contender, Kind, Lap, Said
     from pst_cli.bench.timing import Split
+    from pst_cli.models.context import Context
 
 Range = tuple[float, float]  # least and most over the rounds
 UNSTEADY = 0.25  # spread of plain's rounds over their median; above, the machine was busy
@@ -73,6 +74,7 @@ class Report:
     file_seconds: float
     rounds: int
     batch_size: int
+    context: Context  # what windows were padded to; peers always fill 30 s
     memory: str  # what peak_mb means
     rows: Sequence[Row]
     notes: Sequence[str] = ()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pst_cli.methods import Method
+    from pst_cli.models.context import Context
     from pst_cli.models.host import Host
 
 ORACLE_LENGTHS = range(1, 9)  # tokens drafted a pass
@@ -37,6 +38,7 @@ class Plan:
     source: str | None = None
     rounds: int = 5
     batch_size: int = 1
+    context: Context = "full"  # what windows are padded to
     top_k: int = 1
     oracle: bool = False
     references: Sequence[str] = ()  # one a clip, or none at all
@@ -58,7 +60,7 @@ def bench(
     """Run `methods`, each under its name and after plain, over `clips` and report."""
     facts, memory = machine(str(host.device)), PeakMemory(host.device)
     entered = contenders(host, methods, plan)
-    work = batches(clips, host, plan.target, plan.source, plan.batch_size)
+    work = batches(clips, host, plan.target, plan.source, plan.batch_size, plan.context)
     course = race(host, entered, work, plan.rounds, memory, told)
     rows = _rows(entered, course, clips, plan)
     dtype = numbers(host.dtype)
@@ -78,6 +80,7 @@ def bench(
         file_seconds=sum(clip.seconds for clip in clips),
         rounds=plan.rounds,
         batch_size=plan.batch_size,
+        context=plan.context,
         memory=memory.meaning,
         rows=rows,
         notes=[*([warning] if warning else []), *notes(rows, dtype)],

@@ -12,6 +12,7 @@ from pst_cli.methods import Drafting, Method, Wish, choose
 from pst_cli.models.device import Place, numbers
 
 if TYPE_CHECKING:
+    from pst_cli.models.context import Context
     from pst_cli.models.host import Host
     from pst_cli.weights import Checkpoint
 
@@ -28,6 +29,7 @@ class DecodingRequest:
     top_k: int
     beams: int
     batch_size: int
+    context: str  # "auto" or one of models.context.CONTEXTS
     device: str
     dtype: str
     offline: bool
@@ -58,3 +60,15 @@ def load(
     if request.top_k > 1:
         say(f"--top-k {request.top_k} is lossy: the text may differ from plain decoding's")
     return host, method
+
+
+def choose_context(word: str, host: Host, say: Callable[[str], None]) -> Context:
+    """What windows are padded to: as asked for, or with "auto" as `host` was taught.
+
+    A line tells where it was not taught what is asked of it.
+    """
+    if word == "auto":
+        return host.context
+    if word == "own" and host.context != "own":
+        say("this host was not taught sound at its own length: it may lose words or repeat itself")
+    return "own" if word == "own" else "full"

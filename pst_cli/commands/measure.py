@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pst_cli import console
@@ -17,6 +18,7 @@ from pst_cli.bench.race import Told, silent
 from pst_cli.bench.references import read_references
 from pst_cli.bench.run import Plan, bench
 from pst_cli.commands.download import fetcher
+from pst_cli.commands.loading import choose_context
 from pst_cli.commands.tables import tables
 from pst_cli.errors import UsageError
 from pst_cli.methods import Drafting, Method, load_kvspn, network_kind, speculative
@@ -48,6 +50,7 @@ class Request:
     draft_confidence: float
     rounds: int
     batch_size: int
+    context: str  # "auto" or one of models.context.CONTEXTS
     references: Path | None
     oracle: bool
     peers: bool
@@ -90,6 +93,7 @@ def execute(request: Request) -> None:
         source=request.source,
         rounds=request.rounds,
         batch_size=request.batch_size,
+        context=choose_context(request.context, host, partial(_say, request)),
         top_k=request.top_k,
         oracle=request.oracle,
         references=references,
@@ -104,6 +108,11 @@ def execute(request: Request) -> None:
         console.write(json.dumps(report.document(), indent=INDENT, ensure_ascii=False) + "\n")
     else:
         console.write(tables(report))
+
+
+def _say(request: Request, text: str) -> None:
+    if not request.quiet:
+        console.stderr().print(f"pst: {text}")
 
 
 def _references(request: Request, files: Sequence[Path]) -> list[str]:
@@ -160,10 +169,11 @@ def _check_named(request: Request, names: Sequence[str]) -> None:
 
 
 def _peers(request: Request, weights: Weights, host: Host) -> Field:
-    for named in (weights.host, weights.draft):
-        if named and named.adapter:
-            hint = f"merge it first: pst export {console.display(named.path)} --output DIR"
-            raise UsageError(f"--peers: {console.display(named.path)} is an adapter", hint=hint)
+    for name, found in ((request.model, weights.host), (request.draft_model, weights.draft)):
+        if name and found and found.adapter:
+            hint = f"merge it first: pst export {console.display(name)} --output DIR; "
+            hint += "or compare a stock model, as with --model base"
+            raise UsageError(f"--peers: {console.display(name)} is an adapter", hint=hint)
     given = Path(request.model)
     own = given.is_dir() and layout.tell(given) is layout.Layout.CTRANSLATE2
     setting = Setting(

@@ -12,7 +12,10 @@ from pst_cli.errors import UsageError
 from pst_cli.types import LANGUAGES
 
 CODES = ", ".join(LANGUAGES)
+DEFAULT_MODEL = "base"  # of all that translates; "base-m2m" where that is shipped
+MODELS = ", ".join(dict.fromkeys((DEFAULT_MODEL, "tiny", "base", "small", "medium", "large-v3")))
 DECODINGS = ("auto", "plain", "speculative", "kvspn", "medusa")
+CONTEXTS = ("auto", "own", "full")
 FORMAT_NAMES = ("txt", "srt", "vtt", "tsv", "json")
 
 Inputs = Annotated[
@@ -28,9 +31,7 @@ From = Annotated[
 ]
 Model = Annotated[
     str,
-    typer.Option(
-        "--model", help="tiny, base, small, medium, large-v3, a hub id, or a directory of weights."
-    ),
+    typer.Option("--model", help=f"{MODELS}, a hub id, or a directory of weights."),
 ]
 Formats = Annotated[
     str | None,
@@ -87,6 +88,13 @@ Beams = Annotated[int, typer.Option("--beams", min=1, help="Beam search; 1 is gr
 Vad = Annotated[
     bool, typer.Option("--vad/--no-vad", help="Hear only where a voice is detected, or all of it.")
 ]
+Context = Annotated[
+    str,
+    typer.Option(
+        "--context",
+        help="Sound is padded to: own length, full (30 s); auto as the model was taught.",
+    ),
+]
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Leave out inputs whose results are there already.")
 ]
@@ -141,7 +149,7 @@ def work_command(default: str, *, to_files: bool) -> Callable[..., None]:
         inputs: Inputs,
         to: To,
         source: From = None,
-        model: Model = "base",
+        model: Model = DEFAULT_MODEL,
         format_names: Formats = None,
         output: Output = None,
         output_dir: OutputDir = None,
@@ -155,6 +163,7 @@ def work_command(default: str, *, to_files: bool) -> Callable[..., None]:
         beams: Beams = 1,
         batch_size: BatchSize = 8,
         vad: Vad = True,
+        context: Context = "auto",
         skip_existing: SkipExisting = False,
         offline: Offline = False,
         quiet: Quiet = False,
@@ -185,6 +194,7 @@ def work_command(default: str, *, to_files: bool) -> Callable[..., None]:
             beams=beams,
             batch_size=batch_size,
             vad=vad,
+            context=known(context, CONTEXTS, "--context"),
             skip_existing=skip_existing,
             offline=offline,
             quiet=quiet,

@@ -10,7 +10,7 @@ from pst_cli import console
 from pst_cli.audio import find_audio
 from pst_cli.batch import Skipped, split_done, write_results
 from pst_cli.commands.download import fetcher
-from pst_cli.commands.loading import DecodingRequest, load
+from pst_cli.commands.loading import DecodingRequest, choose_context, load
 from pst_cli.commands.view import View
 from pst_cli.errors import EXIT_FAILED, EXIT_OK, UsageError
 from pst_cli.models.device import choose_place
@@ -133,6 +133,7 @@ def _translator(request: Request, view: View) -> Translator:
         source=request.source,
         batch_size=request.batch_size,
         vad=request.vad,
+        context=choose_context(request.context, host, view.say),
         beams=request.beams,
         top_k=request.top_k,
     )

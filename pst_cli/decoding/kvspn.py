@@ -40,7 +40,8 @@ class KVSPNDrafter:
     ) -> None:
         """`head` is the network's (`KVSPN.head`), of the session's own decoder.
 
-        `encoded`, (windows, frames, d_model), is read only by own cross-attention.
+        `encoded`, (windows, frames, d_model), is read only by own cross-attention; what of it is
+        padding, the session's memory tells.
         """
         self.network, self.head, self.session = network, head, session
         self.guide, self.length = guide, length
@@ -87,7 +88,7 @@ class _Steps:
         self.device = session.cache.keys.device
         self.lengths = torch.tensor([len(row) - 1 for row in rows], device=self.device)
         self.memories = network.memories(session.cache, self.lengths)
-        self.crosses = drafter.crosses()
+        self.crosses, self.heard = drafter.crosses(), session.cache.seen()
         self.state = session.last_states(rows) if network.config.feed == "state" else None
 
     def __call__(self, drafts: Rows) -> Tensor:
@@ -98,5 +99,5 @@ class _Steps:
         embedded = functional.embedding(tokens, decoder.embedding) + decoder.positions[positions]
         network = self.drafter.network
         entered = network.enter(embedded, self.state)
-        self.state = network(entered, self.memories, self.crosses)
+        self.state = network(entered, self.memories, self.crosses, self.heard)
         return self.drafter.scores(self.state)

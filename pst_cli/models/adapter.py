@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -72,6 +72,7 @@ class AdapterConfig:
     host: str  # a name to resolve; one that begins with a dot is relative to the adapter
     sha256: str  # the host's fingerprint
     ability: str | None = None  # as config.json declares it; None: whatever the host can do
+    context: str | None = None  # as config.json declares it; None: whatever the host was taught
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,21 @@ class Adapter:
             down, up = (self.tensors[name + end].to(old.device).float() for end in (DOWN, UP))
             state[name] = (old.float() + up @ down).to(old.dtype)
 
+    def upon(self, earlier: Adapter, host: Path) -> Adapter:
+        """What was learnt on top of `earlier`, and that itself, as one adapter of `host`.
+
+        Whatever differs from the host becomes a whole tensor. Raises ModelError as `merged` does.
+        """
+        before = read_state(host)
+        after = earlier.merged(host, torch.float32)
+        self.apply(after)
+        changed = {
+            name: tensor
+            for name, tensor in after.items()
+            if not torch.equal(tensor, before[name].float())
+        }
+        return replace(self, tensors=changed)
+
     def _check(self, name: str, host: Tensor | None) -> None:
         if name in self.tensors:
             shape = tuple(self.tensors[name].shape)
@@ -160,8 +176,8 @@ class Adapter:
 
     def _document(self) -> dict[str, Any]:
         link = asdict(self.config)
-        ability = link.pop("ability")
-        own = {"ability": ability} if ability else {}
+        told = {name: link.pop(name) for name in ("ability", "context")}
+        own = {name: word for name, word in told.items() if word}
         return {**self.model, "pst": {**self.model.get("pst", {}), **own, "adapter": link}}
 
     @classmethod
@@ -201,7 +217,7 @@ def read_adapter_config(folder: Path) -> AdapterConfig | None:
             raise ModelError(f"{folder / CONFIG} does not name the adapter's host") from error
         return None
     try:
-        return AdapterConfig(**link, ability=own.get("ability"))
+        return AdapterConfig(**link, ability=own.get("ability"), context=own.get("context"))
     except TypeError as error:
         raise ModelError(f"{folder} holds an adapter of another pst") from error
 

@@ -30,16 +30,21 @@ class KVCache:
     cross_keys: Tensor  # (layers, windows, heads, frames, head_dim)
     cross_values: Tensor  # (layers, windows, heads, frames, head_dim)
     limit: int  # slots; positions the model has an embedding for
+    cross_mask: Tensor | None = None  # (windows, frames), True where there is sound; None: all
 
     @classmethod
-    def empty(cls, cross: Tensor, limit: int, beams: int = 1) -> KVCache:
+    def empty(
+        cls, cross: Tensor, limit: int, beams: int = 1, mask: Tensor | None = None
+    ) -> KVCache:
         """A cache without tokens, `beams` rows a window.
 
-        `cross` is (2, layers, windows, heads, frames, head_dim).
+        `cross` is (2, layers, windows, heads, frames, head_dim); `mask`, (windows, frames), is True
+        where there is sound, None where that is everywhere.
         """
         _, layers, windows, heads, _, head_dim = cross.shape
         shape = (windows * beams, heads, layers, min(BLOCK, limit), head_dim)
-        return cls(cross.new_zeros(shape), cross.new_zeros(shape), cross[0], cross[1], limit)
+        keys, values = cross.new_zeros(shape), cross.new_zeros(shape)
+        return cls(keys, values, cross[0], cross[1], limit, mask)
 
     @property
     def rows(self) -> int:
@@ -53,6 +58,10 @@ class KVCache:
     @property
     def slots(self) -> int:
         return self.keys.shape[3]
+
+    def seen(self) -> Tensor | None:
+        """`cross_mask` as attention takes it, (windows, 1, 1, frames)."""
+        return None if self.cross_mask is None else self.cross_mask[:, None, None]
 
     def reserve(self, slots: int) -> None:
         """Make room for `slots` positions; what is there stays where it is."""
@@ -90,6 +99,8 @@ class KVCache:
         windows = self.windows(rows)
         self.cross_keys = self.cross_keys[:, windows]
         self.cross_values = self.cross_values[:, windows]
+        if self.cross_mask is not None:
+            self.cross_mask = self.cross_mask[windows]
         self.reorder(rows)
 
     def reorder(self, rows: Tensor) -> None:

@@ -115,6 +115,7 @@ class DecoderLayer:
             split_heads(self.cross_q(states), self.heads),
             cache.cross_keys[self.index],
             cache.cross_values[self.index],
+            cache.seen(),
         )
         return self.cross_out(merge_heads(attended))
 
@@ -135,10 +136,13 @@ class Decoder:
         """Positions the decoder can hold, prompt included (448 in every Whisper)."""
         return len(self.positions)
 
-    def open(self, encoded: Tensor, beams: int = 1) -> KVCache:
-        """A cache for windows whose encoder states are (windows, frames, d_model)."""
+    def open(self, encoded: Tensor, beams: int = 1, mask: Tensor | None = None) -> KVCache:
+        """A cache for windows whose encoder states are (windows, frames, d_model).
+
+        `mask`, (windows, frames), is True where there is sound; None: everywhere.
+        """
         cross = torch.stack([layer.cross(encoded) for layer in self.layers], dim=1)
-        return KVCache.empty(cross, self.limit, beams)
+        return KVCache.empty(cross, self.limit, beams, mask)
 
     def __call__(self, tokens: Tensor, starts: Sequence[int], cache: KVCache) -> Tensor:
         """Final hidden states, (rows, seq, d_model), of `tokens`, (rows, seq), written to `cache`.

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from pst_cli.errors import ModelError
 from pst_cli.models.adapter import Adapter, fingerprint, read_json, read_state
+from pst_cli.models.context import Context, taught_context
 from pst_cli.models.decoder import Decoder
 from pst_cli.models.features import LogMel
 from pst_cli.models.linear import pack_linears
@@ -96,12 +97,13 @@ class Host:
         features: Any,
         ability: Ability,
         identify: Callable[[], str] = str,
+        context: Context = "full",
     ) -> None:
         """Take over a transformers WhisperForConditionalGeneration; its decoder is given up.
 
         `identify` tells its fingerprint, "" where that is not known.
         """
-        self.ability = ability
+        self.ability, self.context = ability, context
         self._identify = identify
         self.config = model.config
         self.device, self.dtype = model.device, model.dtype
@@ -130,7 +132,9 @@ class Host:
         def identify() -> str:
             return Adapter.load(adapter).fingerprint if adapter else fingerprint(read_state(path))
 
-        return cls(model, tokenizer, features, ability(adapter or path, path), identify)
+        own = adapter or path
+        able, context = ability(own, path), taught_context(own)
+        return cls(model, tokenizer, features, able, identify, context)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -159,15 +163,17 @@ class Host:
         return encoder.layer_norm(states)  # type: ignore[no-any-return]
 
     @torch.inference_mode()
-    def open(self, encoded: Tensor, beams: int = 1) -> Session:
-        """Begin decoding windows, `beams` rows each; `encoded` is (windows, frames, d_model)."""
-        return Session(self.decoder, self.decoder.open(encoded, beams))
+    def open(self, encoded: Tensor, beams: int = 1, mask: Tensor | None = None) -> Session:
+        """Begin decoding windows, `beams` rows each; see `Decoder.open`."""
+        return Session(self.decoder, self.decoder.open(encoded, beams, mask))
 
     @torch.inference_mode()
-    def language_scores(self, encoded: Tensor, languages: Sequence[str]) -> Tensor:
+    def language_scores(
+        self, encoded: Tensor, languages: Sequence[str], mask: Tensor | None = None
+    ) -> Tensor:
         """Log-probabilities of `languages` among all that the host knows: (rows, languages)."""
         start = torch.full((len(encoded), 1), self.tokens.start, device=self.device)
-        session = self.open(encoded)
+        session = self.open(encoded, mask=mask)
         logits = session.logits(session.forward(start, [0] * len(encoded)))[:, 0]
         every = list(self.tokens.languages)
         scores = logits[:, [self.tokens.languages[name] for name in every]].log_softmax(-1)
