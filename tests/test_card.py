@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pst_cli.data.manifest import Utterance
-from pst_cli.errors import DataError
-from pst_cli.training.card import CardFacts, DataFacts, add_scores, card, data_facts
+from pst_cli.training.card import CardFacts, DataFacts, card, data_facts
 
 DATA = DataFacts(
     name="train.jsonl",
@@ -42,25 +41,6 @@ FACTS = CardFacts(
     pictures=("loss.png",),
     limits=("It has heard two voices.",),
 )
-DOCUMENT = {
-    "model": "DIR",
-    "decoding": "plain",
-    "rows": [
-        {"source": "de", "target": "en", "n": 12, "bleu": 20.04, "chrf": 45.5, "ter": 60.0},
-        {
-            "source": "de",
-            "target": "de",
-            "n": 9,
-            "bleu": 70.0,
-            "chrf": 80.0,
-            "ter": 20.0,
-            "wer": 12.34,
-            "cer": None,
-        },
-    ],
-    "means": {"X-EN": {"bleu": 20.04, "chrf": 45.5, "ter": 60.0}},
-    "signatures": {"bleu": "nrefs:1|case:mixed"},
-}
 
 
 def facts(**changes):
@@ -162,43 +142,6 @@ def test_no_text_breaks_a_table(text):
     made = card(facts(settings={"name": text}))
     (row,) = [line for line in made.splitlines() if line.startswith("| name |")]
     assert row.replace("\\|", "").count("|") == 3
-
-
-def test_scores_are_tables_with_means_and_signatures():
-    text = card(facts(scores=[DOCUMENT]))
-    assert "| direction | n | BLEU | chrF | TER | WER |" in text
-    assert "| de-en | 12 | 20.0 | 45.5 | 60.0 |  |" in text
-    assert "| de-de | 9 | 70.0 | 80.0 | 20.0 | 12.3 |" in text
-    assert "| X-EN |  | 20.0 | 45.5 | 60.0 |  |" in text
-    assert "- bleu: `nrefs:1|case:mixed`" in text
-
-
-@pytest.mark.parametrize("limits", [(), FACTS.limits], ids=["last", "in the middle"])
-def test_scores_that_come_later_replace_those_before_and_nothing_else(tmp_path, limits):
-    path = tmp_path / "README.md"
-    path.write_text(card(facts(limits=limits)), "utf-8")
-    for n in (12, 13):
-        rows = [{**DOCUMENT["rows"][0], "n": n}]
-        add_scores(path, DOCUMENT | {"rows": rows})
-        assert path.read_text("utf-8") == card(
-            facts(limits=limits, scores=[DOCUMENT | {"rows": rows}])
-        )
-    add_scores(path)
-    assert path.read_text("utf-8") == card(facts(limits=limits))
-
-
-def test_a_card_of_somebody_elses_gets_scores_at_its_end(tmp_path):
-    path = tmp_path / "README.md"
-    path.write_text("# Theirs\n\nWords.\n", "utf-8")
-    add_scores(path, DOCUMENT)
-    text = path.read_text("utf-8")
-    assert text.startswith("# Theirs\n\nWords.\n\n## Scores\n\nDecoding: plain.")
-    assert text.endswith("`\n")
-
-
-def test_a_card_that_is_not_there_is_one_clear_line(tmp_path):
-    with pytest.raises(DataError, match="cannot be read as a model card"):
-        add_scores(tmp_path / "README.md", DOCUMENT)
 
 
 def test_a_manifest_is_counted_by_direction(tmp_path):

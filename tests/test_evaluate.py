@@ -135,8 +135,8 @@ def test_means_weigh_directions_alike_and_leave_transcripts_out():
     ]
     means = Report(model="base", decoding="plain", rows=found).means
     assert means == {
-        "X-EN": {"bleu": 15, "chrf": 30, "ter": 45},
-        "X-X": {"bleu": 5, "chrf": 10, "ter": 15},
+        "X-EN": {"bleu": 15, "chrf": 30, "ter": 45, "in_language": None},
+        "X-X": {"bleu": 5, "chrf": 10, "ter": 15, "in_language": None},
     }
 
 

@@ -98,7 +98,10 @@ def test_the_document_has_a_row_for_every_direction_with_a_reference(evaluate, t
     assert rows["de", "de"]["wer"] > 0
     assert "wer" not in rows["de", "en"]
     assert list(found["means"]) == ["X-EN", "EN-X", "X-X"]
-    assert found["means"]["X-EN"] == {key: rows["de", "en"][key] for key in ("bleu", "chrf", "ter")}
+    shared = ("bleu", "chrf", "ter", "in_language")
+    assert found["means"]["X-EN"] == {key: rows["de", "en"][key] for key in shared}
+    in_language = {pair: row["in_language"] for pair, row in rows.items()}
+    assert in_language == {pair: float(pair[1] == "en") for pair in rows}
     assert "tok:13a" in found["signatures"]["bleu"]
     assert "tok:zh" in found["signatures"]["bleu:zh"]
     assert found["audio_seconds"] == pytest.approx(7 * 3, abs=0.1)

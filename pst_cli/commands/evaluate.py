@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +13,9 @@ from pst_cli.commands import options
 
 HELP = """Score translations of a manifest's speech against its references.
 
-BLEU, chrF and TER for each direction, their means from English, into English and without it, and
-error rates where speech is transcribed. Each utterance is heard once for all its targets.
+BLEU, chrF, TER and the share that is in the language asked for, for each direction; their means
+from English, into English and without it; error rates where speech is transcribed. Each utterance
+is heard once for all its targets.
 """
 
 Manifest = Annotated[
@@ -51,6 +54,23 @@ BatchSize = Annotated[
     int,
     typer.Option("--batch-size", min=1, help="Utterances, or targets, decoded together, at most."),
 ]
+Times = Annotated[
+    int | None,
+    typer.Option(
+        "--times",
+        min=1,
+        help="Measure, too, when segments start, on this many clips of each language at most: "
+        "utterances laid end to end, up to 28 s.",
+    ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", help="Write a page for a model card to this file (Markdown), too."),
+]
+Samples = Annotated[
+    int,
+    typer.Option("--samples", min=0, help="Random outputs of each direction in the report."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, not a table.")]
 
 
@@ -61,7 +81,7 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     manifest: Manifest,
-    model: options.Model = "base",
+    model: options.Model = options.DEFAULT_MODEL,
     to: To = None,
     source: From = None,
     decoding: options.Decoding = "auto",
@@ -74,6 +94,10 @@ def evaluate(
     limit: Limit = None,
     hypotheses: Hypotheses = None,
     fallback: Fallback = True,
+    context: options.Context = "auto",
+    times: Times = None,
+    report: Report = None,
+    samples: Samples = 10,
     json_document: Json = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
@@ -101,6 +125,11 @@ def evaluate(
         batch_size=batch_size,
         hypotheses=hypotheses,
         fallback=fallback,
+        context=options.known(context, options.CONTEXTS, "--context"),
+        times=times,
+        report=report,
+        samples=samples,
+        command=shlex.join(["pst", *sys.argv[1:]]),
         json=json_document,
         device=device,
         dtype=dtype,

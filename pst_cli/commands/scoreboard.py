@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from pst_cli import console
-from pst_cli.evaluate.report import Report, Row
+from pst_cli.evaluate.grids import Grid, score_grid, times_grid
+from pst_cli.evaluate.report import Report
 from pst_cli.evaluate.run import Event, Said, Unread
+from pst_cli.evaluate.times import Timed
 from pst_cli.pipeline import Note
 
 NARROWEST = 100  # columns where the output is no terminal
-SCORES = {"BLEU": "bleu", "chrF": "chrf", "TER": "ter"}
-RATES = {"WER": "wer", "CER": "cer"}
+TEXTS = ("direction", "from")  # columns that are no figures
 
 
 class Board:
@@ -46,19 +47,21 @@ class Board:
         if not self.quiet:
             self.screen.print(f"pst: {text}")
 
-    def begin(self, done: int, whole: int) -> None:
+    def begin(self, done: int, whole: int, work: str = "translating") -> None:
         """From here on `whole` hypotheses are awaited, of which `done` were there already."""
         if done:
             self.say(f"{done} of {whole} hypotheses are there already")
+        if self._bar:
+            self._bar.stop()
         if not self.quiet and self.screen.is_terminal and done < whole:
             self._bar = _bar(self.screen)
-            self._task = self._bar.add_task("translating", total=whole, completed=done, rate="")
+            self._task = self._bar.add_task(work, total=whole, completed=done, rate="")
             self._bar.start()
-        self._started = time.monotonic()
+        self._started, self._heard = time.monotonic(), 0.0
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Event | Timed) -> None:
         match event:
-            case Said(_, seconds):
+            case Said(audio_seconds=seconds) | Timed(audio_seconds=seconds):
                 self._advance(seconds)
             case Unread():
                 self._fail(event)
@@ -98,8 +101,11 @@ def scoreboard(report: Report) -> str:
     page = Console(file=text, markup=False, highlight=False, width=width)
     page.print(_head(report))
     page.print()
-    page.print(_table(report))
+    page.print(_table(score_grid(report)))
     page.print()
+    if report.times is not None:
+        page.print(_table(times_grid(report.times)))
+        page.print()
     for line in _words(report):
         page.print(line)
     return text.getvalue()
@@ -110,23 +116,15 @@ def _head(report: Report) -> str:
     return f"{model}, {report.decoding}, {report.setting['dtype']}: {manifest}"
 
 
-def _table(report: Report) -> Table:
-    rates = RATES if any(row.group is None for row in report.rows) else {}
+def _table(grid: Grid) -> Table:
+    head, *lines = grid
     table = Table(box=None, pad_edge=False)
-    table.add_column("direction", no_wrap=True)
-    for name in ("n", *SCORES, *rates):
-        table.add_column(name, justify="right")
-    for row in report.rows:
-        table.add_row(f"{row.source}-{row.target}", str(row.n), *_figures(row, {**SCORES, **rates}))
-    for name, scores in report.means.items():
-        n = sum(row.n for row in report.rows if row.group == name)
-        table.add_row(f"mean {name}", str(n), *(f"{scores[key]:.1f}" for key in SCORES.values()))
+    for name in head:
+        text = name in TEXTS
+        table.add_column(name, justify="left" if text else "right", no_wrap=text)
+    for line in lines:
+        table.add_row(*line)
     return table
-
-
-def _figures(row: Row, columns: dict[str, str]) -> list[str]:
-    values = [getattr(row, name) for name in columns.values()]
-    return ["-" if value is None else f"{value:.1f}" for value in values]
 
 
 def _words(report: Report) -> list[str]:

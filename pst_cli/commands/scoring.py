@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pst_cli import __version__, console
 from pst_cli.commands.download import fetcher
-from pst_cli.commands.loading import DecodingRequest, load
+from pst_cli.commands.loading import DecodingRequest, choose_context, load
 from pst_cli.commands.scoreboard import Board, scoreboard
 from pst_cli.data.manifest import Utterance, read_manifest
 from pst_cli.decoding.guards import Guards
 from pst_cli.errors import EXIT_FAILED, EXIT_OK, DataError
+from pst_cli.evaluate.page import Making, draw, page, put
 from pst_cli.evaluate.record import Header, Record, digest
-from pst_cli.evaluate.report import Report, Speed, rows
+from pst_cli.evaluate.report import Report, Speed, pairs, rows
 from pst_cli.evaluate.run import Said, TimedTranslator, translated
 from pst_cli.evaluate.tasks import Choice, Task, choose_tasks, directions, named, split_able
+from pst_cli.evaluate.times import Timed, Times, end_to_end, timed, times
 from pst_cli.models.device import choose_place, numbers
 from pst_cli.models.prompts import untrained
+from pst_cli.outputs import check_writable, write_atomic
 from pst_cli.pipeline import Options
 from pst_cli.weights import Checkpoint, locate
 
@@ -36,12 +40,18 @@ class Request(DecodingRequest):
     limit: int | None
     hypotheses: Path | None
     fallback: bool
+    times: int | None  # clips of each language
+    report: Path | None
+    samples: int  # of each direction, in the report
+    command: str
     json: bool
 
 
 def execute(request: Request) -> int:
     """Do what was asked; the exit code. Raises PstError where nothing can be scored."""
     request.check()
+    if request.report:
+        check_writable(request.report.parent)
     utterances = read_manifest(request.manifest)
     choice = Choice(request.targets, request.sources, request.limit)
     tasks = choose_tasks(utterances, choice)
@@ -53,8 +63,12 @@ def execute(request: Request) -> int:
         header = _header(request, translator) if request.hypotheses else {}
         with Record(request.hypotheses, header) as record:
             speed = _translate(tasks, translator, record, board)
-    report = _report(tasks, record, request, translator)
-    report = replace(report, failed=board.failed, speed=speed)
+        report = _report(tasks, record, request, translator)
+        found = _times(tasks, record, request, translator, board)
+    report = replace(report, failed=board.failed, speed=speed, times=found)
+    if request.report:
+        written = _page(report, tasks, record, request, translator)
+        write_atomic(request.report, put(written, _present(request.report)))
     document = json.dumps(report.document(), indent=INDENT, ensure_ascii=False) + "\n"
     console.write(document if request.json else scoreboard(report))
     return EXIT_FAILED if board.failed else EXIT_OK
@@ -88,6 +102,7 @@ def _translator(checkpoint: Checkpoint, request: Request, board: Board) -> Timed
     options = Options(
         target="en",  # each row is asked for its own
         batch_size=request.batch_size,
+        context=choose_context(request.context, host, board.say),
         beams=request.beams,
         top_k=request.top_k,
         guards=guards,
@@ -108,6 +123,7 @@ def _header(request: Request, translator: TimedTranslator) -> Header:
         "top_k": request.top_k,
         "beams": request.beams,
         "fallback": request.fallback,
+        "context": translator.context,
         "dtype": numbers(translator.host.dtype),
         "pst": __version__,
     }
@@ -145,10 +161,18 @@ def _missing(tasks: Sequence[Task], record: Record) -> list[Task]:
     return found
 
 
+def _present(path: Path) -> str:
+    """What is in `path` now; "" where that is no text, or there is no file."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
 def _report(
     tasks: Sequence[Task], record: Record, request: Request, translator: TimedTranslator
 ) -> Report:
-    scored = rows(tasks, {key: one.hypothesis for key, one in record.found.items()})
+    scored = rows(tasks, record.texts)
     if not scored:
         hint = "see what is wrong with them above, and check the paths in the manifest"
         raise DataError("no utterance could be read: there is nothing to score", hint=hint)
@@ -159,7 +183,50 @@ def _report(
         "top_k": request.top_k,
         "beams": request.beams,
         "fallback": request.fallback,
+        "context": translator.context,
     }
     return Report(
         model=request.model, decoding=translator.method.name, rows=scored, setting=setting
     )
+
+
+def _times(
+    tasks: Sequence[Task],
+    record: Record,
+    request: Request,
+    translator: TimedTranslator,
+    board: Board,
+) -> list[Times] | None:
+    """What was asked for about times, over the utterances that could be read."""
+    if request.times is None:
+        return None
+    read = {name for name, _ in record.found}
+    clips = end_to_end([t.utterance for t in tasks if t.utterance.id in read], request.times)
+    wanted = directions(tasks)
+    whole = sum(source == clip.language for clip in clips for source, _ in wanted)
+    if not clips:
+        board.say("no two utterances fit into a clip of 28 s: times are not measured")
+    board.begin(0, whole, "measuring times")
+    found = []
+    for event in timed(clips, wanted, translator):
+        if isinstance(event, Timed):
+            found.append(event)
+        board.show(event)
+    return times(found)
+
+
+def _page(
+    report: Report,
+    tasks: Sequence[Task],
+    record: Record,
+    request: Request,
+    translator: TimedTranslator,
+) -> str:
+    making = Making(
+        fingerprint=translator.host.fingerprint,
+        manifest=digest(request.manifest),
+        command=request.command,
+        date=datetime.now(UTC).date().isoformat(),
+        version=__version__,
+    )
+    return page(report, making, draw(pairs(tasks, record.texts), request.samples))

@@ -28,6 +28,7 @@ WORDS = {  # of the header, where its own are not how people say it
     "pst": "version of pst",
 }
 DIGEST_SHOWN = 8  # hex digits
+UNTOLD = {"context": "full"}  # what headers did not tell before there was a choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ class Record:
         self.path = path
         self.found: dict[Key, Hypothesis] = {}
         self._file = None if path is None else self._open(path, header)
+
+    @property
+    def texts(self) -> dict[Key, str]:
+        """What was said, alone."""
+        return {key: one.hypothesis for key, one in self.found.items()}
 
     def add(self, hypothesis: Hypothesis) -> None:
         self.found[hypothesis.key] = hypothesis
@@ -134,6 +140,7 @@ def _check(path: Path, line: bytes, header: Header) -> None:
         old = None
     if not isinstance(old, dict) or "pst" not in old or "manifest" not in old:
         raise _foreign(path)
+    old = {key: word for key, word in UNTOLD.items() if key in header} | old
     keys = [*header, *(key for key in old if key not in header)]
     differing = [key for key in keys if old.get(key) != header.get(key)]
     if differing:

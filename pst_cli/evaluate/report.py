@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from pst_cli.evaluate import language
 from pst_cli.evaluate.recognition import error_rates, signature
 from pst_cli.evaluate.scores import score
 from pst_cli.evaluate.tasks import directions
@@ -16,14 +17,19 @@ if TYPE_CHECKING:
 
     from pst_cli.evaluate.record import Key
     from pst_cli.evaluate.tasks import Direction, Task
+    from pst_cli.evaluate.times import Times
 
 GROUPS = ("X-EN", "EN-X", "X-X")
-METRICS = ("bleu", "chrf", "ter")
+METRICS = ("bleu", "chrf", "ter", "in_language")
+Pair = tuple[str, str]  # what was said, its reference
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One direction's scores in percent; error rates for transcripts only, `wer` not in Chinese."""
+    """One direction's scores in percent; error rates for transcripts only, `wer` not in Chinese.
+
+    `in_language` is the share of 1 that is in the language asked for; None where it is not known.
+    """
 
     source: str
     target: str
@@ -34,6 +40,7 @@ class Row:
     signatures: Mapping[str, str]
     wer: float | None = None
     cer: float | None = None
+    in_language: float | None = None
 
     @property
     def group(self) -> str | None:
@@ -76,13 +83,14 @@ class Report:
     setting: Mapping[str, Any] = field(default_factory=dict)
     failed: int = 0  # utterances that could not be read
     speed: Speed = field(default_factory=Speed)
+    times: Sequence[Times] | None = None  # None: not measured
 
     @property
-    def means(self) -> dict[str, dict[str, float]]:
+    def means(self) -> dict[str, dict[str, float | None]]:
         """Over directions, each counting the same; only groups that have any."""
         grouped = {name: [row for row in self.rows if row.group == name] for name in GROUPS}
         return {
-            name: {metric: fmean(getattr(row, metric) for row in rows) for metric in METRICS}
+            name: {metric: _mean([getattr(row, metric) for row in rows]) for metric in METRICS}
             for name, rows in grouped.items()
             if rows
         }
@@ -97,7 +105,9 @@ class Report:
         }
         transcripts = [row for row in self.rows if row.group is None]
         rates = {"wer", "cer"} if any(row.wer is not None for row in transcripts) else {"cer"}
-        return found | (dict.fromkeys(sorted(rates), signature()) if transcripts else {})
+        found |= dict.fromkeys(sorted(rates), signature()) if transcripts else {}
+        told = any(row.in_language is not None for row in self.rows)
+        return found | ({"in_language": language.signature()} if told else {})
 
     def document(self) -> dict[str, Any]:
         """As `--json` prints it."""
@@ -107,6 +117,7 @@ class Report:
             "rows": [row.document() for row in self.rows],
             "means": self.means,
             "signatures": self.signatures,
+            **({} if self.times is None else {"times": [one.document() for one in self.times]}),
             **self.setting,
             "failed": self.failed,
             "seconds": self.speed.seconds,
@@ -118,18 +129,21 @@ class Report:
 
 def rows(tasks: Sequence[Task], said: Mapping[Key, str]) -> list[Row]:
     """Scores by direction over what was said; a direction of which nothing was said has no row."""
-    pairs: dict[Direction, list[tuple[str, str]]] = defaultdict(list)
+    return [_row(direction, found) for direction, found in pairs(tasks, said).items()]
+
+
+def pairs(tasks: Sequence[Task], said: Mapping[Key, str]) -> dict[Direction, list[Pair]]:
+    """What was said with its reference, by direction in the order of `LANGUAGES`."""
+    found: dict[Direction, list[Pair]] = defaultdict(list)
     for task in tasks:
         for direction in task.directions:
             target = direction[1]
             if (key := (task.utterance.id, target)) in said:
-                pairs[direction].append((said[key], task.references[target]))
-    return [
-        _row(direction, pairs[direction]) for direction in directions(tasks) if pairs[direction]
-    ]
+                found[direction].append((said[key], task.references[target]))
+    return {direction: found[direction] for direction in directions(tasks) if found[direction]}
 
 
-def _row(direction: Direction, pairs: Sequence[tuple[str, str]]) -> Row:
+def _row(direction: Direction, pairs: Sequence[Pair]) -> Row:
     source, target = direction
     said, meant = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     found = score(said, meant, target)
@@ -144,4 +158,10 @@ def _row(direction: Direction, pairs: Sequence[tuple[str, str]]) -> Row:
         signatures=found.signatures,
         wer=wer,
         cer=cer,
+        in_language=language.share_in(said, target),
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

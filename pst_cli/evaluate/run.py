@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from pst_cli.decoding.guards import Judged
     from pst_cli.evaluate.tasks import Task
     from pst_cli.methods import Method
+    from pst_cli.models.encoded import Encoded
     from pst_cli.models.host import Host
-    from pst_cli.pipeline import Encoded, Options
+    from pst_cli.pipeline import Options
     from pst_cli.types import Segment, Window
 
 AHEAD = 8  # batches of utterances read at once, so that those of similar length meet

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pst_cli.errors import DataError
-from pst_cli.outputs import write_atomic
 from pst_cli.store.names import HUB_ID, KNOWN
 from pst_cli.types import LANGUAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pst_cli.data.manifest import Utterance
 
 CARD = "README.md"
 SCORES = "## Scores"
-NO_SCORES = "None yet: `pst evaluate MANIFEST --model DIR --json` makes them."
+NO_SCORES = "None yet: `pst evaluate MANIFEST --model DIR --report DIR/README.md` puts them here."
 HOUR = 3600  # s
-METRICS = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "wer": "WER", "cer": "CER"}
 TAGS = ("whisper", "speech-translation", "pst")
 Kind = Literal["host", "student", "kvspn", "medusa"]
 Form = Literal["whole", "adapter", "drafter"]
@@ -67,7 +63,6 @@ class CardFacts:
     versions: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, object] = field(default_factory=dict)  # final losses, acceptance
     pictures: Sequence[str] = ()  # file names beside the card
-    scores: Sequence[Mapping[str, Any]] = ()  # documents of `pst evaluate --json`
     limits: Sequence[str] = ()
 
 
@@ -94,27 +89,11 @@ def card(facts: CardFacts) -> str:
         "## Data": _data(facts.data),
         "## Training": _training(facts),
         "## Results of training": _results(facts),
-        SCORES: "" if facts.form == "drafter" else _scores(facts.scores),
+        SCORES: "" if facts.form == "drafter" else NO_SCORES,
         "## Limits": "\n".join(f"- {limit}" for limit in facts.limits),
     }
     parts = [f"{title}\n\n{text}".strip() for title, text in sections.items() if text]
     return _front_matter(facts) + "\n" + "\n\n".join(parts) + "\n"
-
-
-def add_scores(path: Path, *documents: Mapping[str, Any]) -> None:
-    """Replace the scores in the card at `path` by those of `pst evaluate --json` documents.
-
-    Raises DataError where there is no card, OutputError where it cannot be written.
-    """
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, ValueError) as error:
-        hint = "name the README.md beside the weights"
-        raise DataError(f"{path} cannot be read as a model card", hint=hint) from error
-    before, _, rest = text.partition(f"\n{SCORES}\n")
-    after = re.search(r"^## ", rest, re.MULTILINE)
-    kept = "\n" + rest[after.start() :] if after else ""
-    write_atomic(path, f"{before.rstrip()}\n\n{SCORES}\n\n{_scores(documents)}\n{kept}")
 
 
 def _front_matter(facts: CardFacts) -> str:
@@ -212,27 +191,6 @@ def _results(facts: CardFacts) -> str:
     table = _table(("figure", "value"), facts.metrics.items()) if facts.metrics else ""
     pictures = [f"![{name}]({name})" for name in facts.pictures]
     return "\n\n".join(part for part in (table, *pictures) if part)
-
-
-def _scores(documents: Sequence[Mapping[str, Any]]) -> str:
-    return "\n\n".join(map(_evaluation, documents)) or NO_SCORES
-
-
-def _evaluation(document: Mapping[str, Any]) -> str:
-    """One document as tables: by direction, the means, and how the scores were made."""
-    rows = document["rows"]
-    shown = [name for name in METRICS if any(row.get(name) is not None for row in rows)]
-    scores = [(f"{row['source']}-{row['target']}", row["n"], *_figures(row, shown)) for row in rows]
-    means = [(name, "", *_figures(row, shown)) for name, row in document["means"].items()]
-    head = ("direction", "n", *(METRICS[name] for name in shown))
-    signatures = [f"- {name}: `{text}`" for name, text in document["signatures"].items()]
-    parts = [f"Decoding: {document['decoding']}.", _table(head, [*scores, *means])]
-    return "\n\n".join([*parts, *(["\n".join(signatures)] if signatures else [])])
-
-
-def _figures(row: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
-    for name in names:
-        yield "" if row.get(name) is None else f"{row[name]:.1f}"
 
 
 def _code(language: str, *lines: str) -> str:
