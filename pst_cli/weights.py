@@ -75,19 +75,32 @@ def locate(name: str, fetch: Callable[[str], Path]) -> Checkpoint:
 
     Raises ModelError where it is an adapter whose host is an adapter too.
     """
-    path = fetch(name)
-    config = read_adapter_config(path)
-    if config is None:
+    return complete(name, fetch(name), fetch)
+
+
+def complete(name: str, path: Path, fetch: Callable[[str], Path]) -> Checkpoint:
+    """As `locate`, where `name` has been found in `path` and only its host may be missing."""
+    wanted = host_name(path)
+    if wanted is None:
         return Checkpoint(path, path)
-    near = config.host.startswith(".")
     try:
-        host = fetch(str(path / config.host) if near else config.host)
+        host = fetch(wanted)
     except PstError as error:
         error.message = f"the adapter {name} lacks its host: {error.message}"
+        if error.hint:  # the name that the user knows; its download brings the host
+            error.hint = error.hint.replace(f"pst download {wanted}", f"pst download {name}")
         raise
     if read_adapter_config(host):
         raise ModelError(
-            f"{name} is an adapter for {config.host}, which is an adapter itself",
-            hint=f"merge that one first: pst export {config.host} --output DIR",
+            f"{name} is an adapter for {wanted}, which is an adapter itself",
+            hint=f"merge that one first: pst export {wanted} --output DIR",
         )
     return Checkpoint(path, host)
+
+
+def host_name(path: Path) -> str | None:
+    """The name or directory of the host of the adapter in `path`; None for a whole model."""
+    config = read_adapter_config(path)
+    if config is None:
+        return None
+    return str(path / config.host) if config.host.startswith(".") else config.host

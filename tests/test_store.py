@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from pst_cli import store
 from pst_cli.commands import download, models
 from pst_cli.errors import StoreError, UsageError
-from pst_cli.store import names, shelf, sources, tensorfile, wheels
+from pst_cli.store import names, shelf, shipped, sources, tensorfile, wheels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -308,7 +308,7 @@ def test_download_prints_the_path_alone(app, landed):
 
 def test_models_list_shows_a_line_for_each(app, landed):
     lines = CliRunner().invoke(app, ["models", "list"]).stdout.splitlines()
-    assert [line.split()[0] for line in lines] == list(names.KNOWN)
+    assert [line.split()[0] for line in lines] == [*names.KNOWN, *shipped.names()]
     assert str(landed) in lines[0]
 
 

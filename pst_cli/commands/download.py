@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pst_cli import console
+from pst_cli.commands import options
 from pst_cli.types import Progress
 
 
@@ -21,27 +23,45 @@ def register(app: typer.Typer) -> None:
 def download(
     name: Annotated[
         str,
-        typer.Argument(help="tiny, base, small, medium, large-v3, turbo, a hub id or a directory."),
+        typer.Argument(help=f"{options.MODELS}, turbo, a hub id or a directory."),
     ],
     force: Annotated[
         bool, typer.Option("--force", help="Fetch anew, whatever is on this disk already.")
     ] = False,
 ) -> None:
-    """Fetch weights into the store and print where they are."""
+    """Fetch weights into the store, an adapter's host too, and print where they are."""
     from pst_cli import store
+    from pst_cli.store import layout
 
-    with transfer_progress() as progress:
-        path = store.download(name, force=force, progress=progress)
+    fetch = _shown(partial(store.download, force=force))
+    path = fetch(name)
+    if layout.tell(path) is layout.Layout.ADAPTER:
+        _complete(name, path, fetch)
     console.write(f"{console.display(path)}\n")
+
+
+def _complete(name: str, path: Path, fetch: Callable[[str], Path]) -> None:
+    """Fetch the host of the adapter in `path`, and say so."""
+    from pst_cli import weights  # loads torch
+
+    found = weights.complete(name, path, fetch)
+    host = f"{weights.host_name(path)}, which is here too: {found.host}"
+    console.stderr().print(f"pst: {console.display(f'{name} is an adapter for {host}')}")
 
 
 def fetcher(*, offline: bool) -> Callable[[str], Path]:
     """Finds the weights of any name, and fetches them with a progress bar if they must be."""
     from pst_cli import store
 
+    return _shown(partial(store.resolve, offline=offline))
+
+
+def _shown(get: Callable[..., Path]) -> Callable[[str], Path]:
+    """`get` with a progress bar."""
+
     def fetch(name: str) -> Path:
         with transfer_progress() as progress:
-            return store.resolve(name, offline=offline, progress=progress)
+            return get(name, progress=progress)
 
     return fetch
 

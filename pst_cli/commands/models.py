@@ -8,7 +8,7 @@ import typer
 
 from pst_cli import console
 from pst_cli.commands.download import transfer_progress
-from pst_cli.errors import StoreError
+from pst_cli.errors import ModelError
 
 MEGABYTE = 1_000_000  # bytes
 NAME_WIDTH = 24  # columns
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_models() -> None:
-    """Show the known names and all that is in the store."""
+    """Show the known names, what came with pst, and all that is in the store."""
     from pst_cli import store
 
     for entry in store.entries():
@@ -45,20 +45,43 @@ def path(name: Annotated[str, typer.Argument(help=NAME_HELP)]) -> None:
 
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names to check; all of the store without any.")
+        list[str] | None,
+        typer.Argument(help="Names to check; without any, what came with pst and the store."),
     ] = None,
 ) -> None:
-    """Read every byte of the weights and compare it with what arrived."""
+    """Read every byte of the weights and compare it with what arrived.
+
+    An adapter is held against its host too, where that is on this disk.
+    """
     from pst_cli import store
 
-    found: list[StoreError] = []
+    found: list[ModelError] = []
     with transfer_progress() as progress:
-        for name in names or (None,):
-            found += store.verify(name, progress=progress)
+        for name in names or store.held():
+            found += store.verify(name, progress=progress) or _misfits(name)
     for fault in found[:-1]:
         console.tell_error(fault)  # the last is told by the one catcher at the top
     if found:
         raise found[-1]
+
+
+def _misfits(name: str) -> list[ModelError]:
+    """What keeps the adapter `name` from its host; nothing where the host is not here."""
+    from pst_cli import store
+    from pst_cli.store import layout
+
+    path = store.path(name)
+    if layout.tell(path) is not layout.Layout.ADAPTER:
+        return []
+    from pst_cli import weights  # loads torch
+
+    try:
+        host = weights.host_name(path)
+        if host and store.has(host):
+            weights.complete(name, path, store.path).state()
+    except ModelError as error:
+        return [error]
+    return []
 
 
 def remove(name: Annotated[str, typer.Argument(help=NAME_HELP)]) -> None:

@@ -3,6 +3,7 @@
 Every name resolves to a directory in transformers layout: config.json, generation_config.json,
 preprocessor_config.json, tokenizer.json and model.safetensors (or shards with their index). Or it
 is an adapter of pst's own: config.json, which names the host to resolve next, and its tensors.
+Some adapters come with pst and are nowhere else.
 """
 
 from __future__ import annotations
@@ -12,16 +13,26 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pst_cli.errors import StoreError
-from pst_cli.store import convert, hub, layout, names, shelf, sources
+from pst_cli.errors import PstError, StoreError
+from pst_cli.store import convert, hub, layout, names, shelf, shipped, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pst_cli.types import Progress
 
-__all__ = ["Entry", "download", "entries", "path", "remove", "resolve", "verify"]
+__all__ = [
+    "Entry",
+    "download",
+    "entries",
+    "has",
+    "held",
+    "path",
+    "remove",
+    "resolve",
+    "verify",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,8 @@ def path(name: str) -> Path:
     if key and shelf.holds(key):
         return shelf.check(key)
     parsed = names.parse(name)
+    if isinstance(parsed, names.ShippedName):
+        return shipped.check(parsed.path)
     if isinstance(parsed, names.LocalName):
         if layout.tell(parsed.path) is not layout.Layout.CTRANSLATE2:
             layout.check(parsed.path)
@@ -70,28 +83,57 @@ def path(name: str) -> Path:
 
 
 def entries() -> tuple[Entry, ...]:
-    """The known names, then everything else in the store."""
+    """The known names, what came with pst, then everything else in the store."""
     others = [key for key in shelf.landed_keys() if key not in names.KNOWN]
-    return tuple(_known_entry(name) for name in names.KNOWN) + tuple(map(_landed_entry, others))
+    return (
+        *map(_known_entry, names.KNOWN),
+        *map(_shipped_entry, shipped.names()),
+        *map(_landed_entry, others),
+    )
+
+
+def held() -> tuple[str, ...]:
+    """A name for each set of weights that pst answers for: what came with it, and the store's."""
+    return (*shipped.names(), *shelf.landed_keys())
+
+
+def has(name: str) -> bool:
+    """Whether weights of `name` are on this disk, sound or not; makes no network call."""
+    try:
+        key = _key(name)
+        if not (key and shelf.holds(key)):
+            path(name)
+    except PstError:
+        return False
+    return True
 
 
 def verify(name: str | None = None, *, progress: Progress | None = None) -> tuple[StoreError, ...]:
-    """Every damaged file of `name`, or of the whole store; reads every byte.
+    """Every damaged file of `name`, or of all that is `held`; reads every byte.
 
-    Weights outside the store have no recorded digests: there sizes and headers are checked.
+    A directory of the user's own has no recorded digests: there sizes and headers are checked.
     """
-    keys: Sequence[str | None] = shelf.landed_keys() if name is None else (_key(name),)
-    found: list[StoreError] = []
-    for key in keys:
-        if key and shelf.holds(key):
-            found += shelf.faults(key, progress or _silent)
-        elif name is not None:
-            path(name)
-    return tuple(found)
+    asked = held() if name is None else (name,)
+    return tuple(fault for one in asked for fault in _faults(one, progress or _silent))
+
+
+def _faults(name: str, progress: Progress) -> Iterator[StoreError]:
+    key = _key(name)
+    if key and shelf.holds(key):
+        yield from shelf.faults(key, progress)
+    elif folder := shipped.find(name):
+        yield from shipped.faults(folder, progress)
+    else:
+        path(name)
 
 
 def remove(name: str) -> int:
     """Take `name` out of the store; the bytes freed. Nothing outside the store is touched."""
+    if shipped.find(name):
+        raise StoreError(
+            f"{name} is a part of pst and stays while pst is installed",
+            hint="`pst models list` shows what is in the store",
+        )
     key = _key(name)
     if not key or not shelf.holds(key):
         raise StoreError(
@@ -106,11 +148,15 @@ def remove(name: str) -> int:
 
 
 def _key(name: str) -> str | None:
-    """The folder of `name` in the store; None for a directory that was never converted."""
+    """The folder of `name` in the store; None for what is not there or never converted."""
     if name in shelf.landed_keys():
         return name
-    parsed = names.parse(name)
-    return parsed.key if isinstance(parsed, names.HubName) else convert.find(parsed.path)
+    match names.parse(name):
+        case names.HubName(key=key):
+            return key
+        case names.LocalName(path=own):
+            return convert.find(own)
+    return None
 
 
 def _known_entry(name: str) -> Entry:
@@ -121,6 +167,11 @@ def _known_entry(name: str) -> Entry:
         if isinstance(parsed, names.HubName) and (found := hub.cached(parsed)):
             return Entry(name, found, _size(found), "the hub's local cache")
     return Entry(name, None, 0, "")
+
+
+def _shipped_entry(name: str) -> Entry:
+    folder = shipped.FOLDER / name
+    return Entry(name, folder, _size(folder), shipped.SOURCE)
 
 
 def _landed_entry(key: str) -> Entry:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pst_cli.errors import StoreError, UsageError
+from pst_cli.store import shipped
 
 HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)(?:@([A-Za-z0-9][\w./-]*))?")
 
@@ -34,6 +35,14 @@ class HubName:
 
 
 @dataclass(frozen=True, slots=True)
+class ShippedName:
+    """An adapter that came with pst."""
+
+    label: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class LocalName:
     """A directory of the user's own."""
 
@@ -41,7 +50,7 @@ class LocalName:
     path: Path
 
 
-Name = HubName | LocalName
+Name = HubName | ShippedName | LocalName
 
 KNOWN = {
     known.name: known
@@ -90,13 +99,15 @@ KNOWN = {
 
 
 def parse(name: str) -> Name:
-    """What `name` means: a short name, a directory, or a hub id, asked in that order.
+    """What `name` means: a short name, a shipped one, a directory, or a hub id, in that order.
 
     Raises `UsageError` for a name that can be none of them and `StoreError` for a path that is
     not there.
     """
     if name in KNOWN:
         return _from_known(KNOWN[name])
+    if folder := shipped.find(name):
+        return ShippedName(name, folder)
     path = Path(name).expanduser()
     if path.is_dir():
         return LocalName(label=name, path=path.resolve())
@@ -127,8 +138,9 @@ def _from_hub_id(label: str, hub_id: str, revision: str | None) -> HubName:
 
 def _unknown(name: str) -> UsageError:
     bare = name.lower().removeprefix("whisper-")
-    near = difflib.get_close_matches(bare, KNOWN, n=3, cutoff=0.5)
-    near += [known for known in KNOWN if bare and known.startswith(bare) and known not in near]
+    names = (*KNOWN, *shipped.names())
+    near = difflib.get_close_matches(bare, names, n=3, cutoff=0.5)
+    near += [known for known in names if bare and known.startswith(bare) and known not in near]
     if near:
         return UsageError(
             f"no weights are called {name!r}; near: {', '.join(near)}",

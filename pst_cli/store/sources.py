@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pst_cli.errors import StoreError
-from pst_cli.store import convert, hub, layout, shelf, wheels
-from pst_cli.store.names import HubName, LocalName, Name
+from pst_cli.store import convert, hub, layout, shelf, shipped, wheels
+from pst_cli.store.names import HubName, LocalName, Name, ShippedName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +34,12 @@ class Source:
 
 
 def obtain(name: Name, request: Request) -> Path:
-    """A transformers directory with the weights of `name`, from the first source that has them."""
+    """A transformers directory with the weights of `name`, from the first source that has them.
+
+    An adapter, shipped or local, is where it is.
+    """
+    if isinstance(name, ShippedName):
+        return shipped.check(name.path)
     if isinstance(name, LocalName):
         return _open_local(name, request)
     if shelf.holds(name.key) and not request.force:
