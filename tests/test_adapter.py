@@ -358,3 +358,20 @@ def test_a_trimmed_vocabulary_is_not_taken_for_an_english_one(tmp_path, talking_
     shutil.copytree(talking_checkpoint, tmp_path / "copy")
     edit(tmp_path / "copy", lambda document: document.update(vocab_size=20_000))
     assert ability(tmp_path / "copy") is Ability.STOCK
+
+
+def test_what_is_learnt_upon_an_adapter_is_one_adapter_of_the_same_host(
+    adapted, talking_checkpoint
+):
+    earlier = Adapter.load(adapted)
+    state = earlier.merged(talking_checkpoint, torch.float32)
+    name = next(one for one in state if one.endswith("decoder.layers.0.fc1.weight"))
+    later = Adapter(earlier.config, {name: state[name] + 1}, earlier.model)
+    both = later.upon(earlier, talking_checkpoint)
+    found = both.merged(talking_checkpoint, torch.float32)
+    torch.testing.assert_close(found.pop(name), state.pop(name) + 1)
+    for other, tensor in state.items():
+        torch.testing.assert_close(found[other], tensor)
+    host = read_state(talking_checkpoint)
+    assert all(not torch.equal(tensor, host[one].float()) for one, tensor in both.tensors.items())
+    assert len(both.tensors) < len(host)

@@ -17,7 +17,9 @@ import torch
 from checkpoints import SENTENCE, SPOKEN
 from transformers import WhisperForConditionalGeneration
 
+from pst_cli.commands.train.shared import SHIPPED
 from pst_cli.models.adapter import Adapter
+from pst_cli.models.context import taught_context
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.pruning.vocabulary import read_vocabulary
 from pst_cli.pruning.cut import Cut, write_pruned
@@ -58,12 +60,27 @@ def test_a_host_is_taught_and_used(pst, manifest, tiny_checkpoint, tmp_path, spe
     assert (done.code, done.out) == (0, f"{output}\n"), done.err
     config = json.loads((output / "config.json").read_text())
     assert config["pst"]["ability"] == "many-to-many"
+    assert config["pst"]["context"] == "own"
     assert (output / "adapter.safetensors").stat().st_size < 2**20
     card = (output / "README.md").read_text()
     assert "pst train host" in card
     assert "held out: st" in card
     assert read_metrics(output / "metrics.jsonl")[0]["step"] == 1
     assert pst("translate", speech, "--to", "fr", "--model", output).code == 0
+
+
+def test_a_host_learns_on_from_what_it_was_taught(pst, manifest, tiny_checkpoint, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    learning = ("train", "host", manifest, *SHORT, "--steps", 2, "--encoder", "frozen", "--fresh")
+    more = ("--targets", 2, "--text-layers", 0, "--learning-rate", "1e-2")
+    for model, output in ((tiny_checkpoint, first), (first, second)):
+        done = pst(*learning, *more, "--model", model, "-o", output)
+        assert done.code == 0, done.err
+    once, twice = Adapter.load(first), Adapter.load(second)
+    assert once.config.sha256 == twice.config.sha256
+    taught, more_taught = (locate(str(folder), Path).state() for folder in (first, second))
+    name = "model.decoder.layers.0.fc1.weight"
+    assert not torch.equal(taught[name], more_taught[name])
 
 
 def held_out(tmp_path: Path) -> Path:
@@ -82,6 +99,7 @@ def test_a_whole_host_opens_in_transformers(pst, manifest, tiny_checkpoint, tmp_
     name = "model.decoder.layers.0.fc1.weight"
     assert not torch.equal(model.state_dict()[name], before.state_dict()[name])
     assert locate(str(output), Path).ability.name == "MANY_TO_MANY"
+    assert taught_context(output) == "own"
 
 
 def test_a_frozen_encoder_hears_once(pst, manifest, tiny_checkpoint, tmp_path):
@@ -333,3 +351,12 @@ def test_a_trimmed_student_learns_in_its_own_tokens(pst, manifest, talking_check
     assert done.code == 0, done.err
     assert (output / "kept_tokens.json").is_file()
     assert read_metrics(output / "metrics.jsonl")[0]["accuracy"] == 1.0  # the host talks by rote
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
+def test_a_configuration_of_the_package_is_known_by_its_name(pst, manifest, tmp_path, path):
+    given = ["--model", tmp_path / "none", "-o", tmp_path / "run", "--offline"]
+    done = pst("train", "host", manifest, "--config", path.stem, *given)
+    assert done.code == 1
+    assert "none" in done.err
+    assert "--config" not in done.err

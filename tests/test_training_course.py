@@ -250,11 +250,11 @@ def test_a_context_holds_the_longest_row_in_whole_frames_of_a_window(longest, co
         assert seconds < longest + 0.02 + 1e-9 or seconds == WINDOW_SECONDS
 
 
-def test_a_random_context_is_full_for_about_one_batch_in_four():
+def test_a_random_context_is_full_for_about_one_batch_in_ten():
     drawn = [context_seconds(5.0, "random", random.Random(seed)) for seed in range(400)]
-    assert 60 < sum(seconds == WINDOW_SECONDS for seconds in drawn) < 140
+    assert 20 < sum(seconds == WINDOW_SECONDS for seconds in drawn) < 65
     assert min(drawn) >= 5.0
-    assert len(set(drawn)) > 100
+    assert len(set(drawn)) > 60
 
 
 @pytest.fixture(scope="module")

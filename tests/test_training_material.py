@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from pst_cli.training.examples import (
     translations,
 )
 from pst_cli.training.opening import open_model
-from pst_cli.training.plan import Mixed, Mixing, batches, share
+from pst_cli.training.plan import Mixed, Mixing, Several, batches, share
 from pst_cli.training.recipes.host import HostPlan, reader
 from pst_cli.types import SAMPLE_RATE, WINDOW_SECONDS
 from pst_cli.weights import Checkpoint
@@ -373,3 +374,43 @@ def test_an_epoch_is_mixed_of_single_and_joined_clips_in_each_direction(joined_,
         assert all(len(one.clip.utterances) == 1 for one in found)
     if joined_ == 1.0:
         assert len(found) < len(expected)
+
+
+@given(
+    targets=st.integers(1, 4),
+    joined_=st.floats(0, 1),
+    size=st.integers(1, 9),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=30, deadline=None)
+def test_clips_are_put_into_several_languages_side_by_side(targets, joined_, size, seed):
+    others = {code: code for code in ("de", "es", "it")}
+    every = [said(1.0 + number % 7, number, translations=others) for number in range(20)]
+    every += [said(2.0, 100 + number, language="fr", translations={}) for number in range(10)]
+    several = Several(every, Mixing(joined=joined_, longest=20.0, targets=targets))
+    found = several.epoch(random.Random(seed))
+    assert found == several.epoch(random.Random(seed))
+    runs = [list(run) for _, run in groupby(found, key=lambda one: id(one.clip))]
+    heard = Counter(one for run in runs for one in run[0].clip.utterances)
+    assert heard == Counter(every)
+    for run in runs:
+        wanted = {one.target for one in run}
+        assert len(wanted) == len(run) == min(targets, len(run[0].clip.texts()))
+        assert wanted <= set(run[0].clip.texts())
+    lengths = [one.clip.seconds for one in found]
+    for batch in batches(found, lengths, size, "a", lambda one: id(one.clip)):
+        assert len(batch) == size
+    whole = batches(found, lengths, len(found), "a", lambda one: id(one.clip))
+    again = [list(run) for _, run in groupby(whole[0], key=lambda one: id(one.clip))]
+    assert len(again) == len(runs)
+
+
+def test_rare_directions_are_asked_for_more_often():
+    every = [said(2.0, number, translations={"de": "a"}) for number in range(300)]
+    every += [said(2.0, 500 + number, translations={"de": "a", "it": "b"}) for number in range(100)]
+    asked = Counter(
+        one.target
+        for one in Several(every, Mixing(power=0.0, joined=0.0)).epoch(random.Random(0))
+        if "it" in one.clip.texts()
+    )
+    assert asked["it"] > 1.5 * max(asked["en"], asked["de"])

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from pst_cli.errors import UsageError
 from pst_cli.models.adapter import Adapter, AdapterConfig
-from pst_cli.models.forced import ForcedHost, Heard, TextEncoder
+from pst_cli.models.forced import ForcedHost, Heard, Sharing, TextEncoder
 from pst_cli.training.adapting import Adapting, adapt
 from pst_cli.training.losses import divergence, hits, surprise
 
@@ -57,6 +57,28 @@ def test_frames_of_padding_change_nothing():
         for row, frames in enumerate([7, 12]):
             alone = host.decode(TOKENS[row : row + 1], Heard(heard.states[row : row + 1, :frames]))
             torch.testing.assert_close(both[row], alone.states[0], **CLOSE)
+
+
+@given(sounds=st.lists(st.integers(0, 3), min_size=1, max_size=7))
+@settings(max_examples=25, deadline=None)
+def test_rows_that_share_a_sound_say_what_they_say_alone(sounds):
+    numbers = sorted({one: at for at, one in enumerate(sorted(set(sounds)))}.items())
+    index = torch.tensor([dict(numbers)[one] for one in sounds])
+    host = taught.host(7)
+    tokens = torch.randint(0, 200, (len(sounds), 6), generator=torch.Generator().manual_seed(1))
+    every = taught.states([9 + one for one in range(len(numbers))])
+    shared = Heard(every.states, every.mask, Sharing.of(index))
+    apart = Heard(every.states[index], every.mask[index])
+    said = []
+    for heard in (shared, apart):
+        host.zero_grad()
+        states = host.decode(tokens, heard).states
+        states.square().sum().backward()
+        gradients = [one.grad.clone() for one in host.parameters() if one.grad is not None]
+        said.append((states.detach(), gradients))
+    torch.testing.assert_close(said[0][0], said[1][0], **CLOSE)
+    for ours, theirs in zip(said[0][1], said[1][1], strict=True):
+        torch.testing.assert_close(ours, theirs, atol=5e-3, rtol=1e-3)
 
 
 @given(cut=st.integers(1, 5), other=st.integers(0, 305))

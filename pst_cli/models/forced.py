@@ -22,11 +22,53 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Sharing:
+    """Rows that attend to the same sound, laid side by side for it."""
+
+    slots: Tensor  # (sounds, most), a row in each; what is left over holds some row again
+    places: Tensor  # (rows,), where each row lies in `slots`, flattened
+
+    @classmethod
+    def of(cls, sounds: Tensor) -> Sharing:
+        """From the number of the sound that each row attends to, (rows,); every one is there."""
+        listed = sounds.tolist()
+        rows: list[list[int]] = [[] for _ in range(max(listed) + 1)]
+        for row, sound in enumerate(listed):
+            rows[sound].append(row)
+        most = max(map(len, rows))
+        slots = [one + one[:1] * (most - len(one)) for one in rows]
+        places = [0] * len(listed)
+        for sound, one in enumerate(rows):
+            for slot, row in enumerate(one):
+                places[row] = sound * most + slot
+        return cls(torch.tensor(slots), torch.tensor(places))
+
+    def to(self, device: torch.device) -> Sharing:
+        """The same on `device`."""
+        return Sharing(self.slots.to(device), self.places.to(device))
+
+    def joined(self, states: Tensor) -> Tensor:
+        """(rows, seq, d_model) -> (sounds, most * seq, d_model)."""
+        sounds, most = self.slots.shape
+        return states[self.slots.flatten()].reshape(sounds, most * states.shape[1], -1)
+
+    def parted(self, joined: Tensor) -> Tensor:
+        """What `joined` put together: -> (rows, seq, d_model)."""
+        sounds, most = self.slots.shape
+        return joined.reshape(sounds * most, -1, joined.shape[-1])[self.places]
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
-    """What a decoder attends to; `mask`, (rows, frames), is True where there is anything."""
+    """What a decoder attends to; `mask`, (rows, frames), is True where there is anything.
+
+    With `sharing`, `states` holds each sound once, (sounds, frames, d_model), however many rows
+    attend to it: keys and values are worked out once for all of them.
+    """
 
     states: Tensor  # (rows, frames, d_model)
     mask: Tensor | None = None
+    sharing: Sharing | None = None
 
     def seen(self) -> Tensor | None:
         """The mask as attention takes it, (rows, 1, 1, frames)."""
@@ -35,7 +77,23 @@ class Heard:
     def to(self, device: torch.device) -> Heard:
         """The same on `device`, in float32, which is what training computes in."""
         mask = None if self.mask is None else self.mask.to(device, non_blocking=True)
-        return Heard(self.states.to(device, torch.float32, non_blocking=True), mask)
+        sharing = self.sharing and self.sharing.to(device)
+        return Heard(self.states.to(device, torch.float32, non_blocking=True), mask, sharing)
+
+    def attended(self, attention: Any, states: Tensor, cache: Any = None) -> Tensor:
+        """Cross-attention of `states`, (rows, seq, d_model), by a transformers WhisperAttention.
+
+        With a cache, rows share nothing.
+        """
+        sharing = self.sharing
+        asked = sharing.joined(states) if sharing else states
+        found: Tensor = attention(
+            asked,
+            key_value_states=self.states,
+            attention_mask=self.seen(),
+            past_key_values=cache,
+        )[0]
+        return sharing.parted(found) if sharing else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +140,7 @@ class ForcedHost(nn.Module):
         decoder, cache = self.whisper.model.decoder, _memory() if remember else None
         states = self.embed(tokens)
         for layer in decoder.layers:
-            states = layer(
-                states,
-                encoder_hidden_states=heard.states,
-                encoder_attention_mask=heard.seen(),
-                past_key_values=cache,
-            )
+            states = _through(layer, states, heard, cache)
         states = decoder.layer_norm(states)
         if cache is None:
             return Forced(states)
@@ -108,6 +161,19 @@ class ForcedHost(nn.Module):
     def logits(self, states: Tensor) -> Tensor:
         """Scores over the vocabulary, (..., d_model) -> (..., vocabulary)."""
         return functional.linear(states, self.whisper.model.decoder.embed_tokens.weight)
+
+
+def _through(layer: Any, states: Tensor, heard: Heard, cache: Any) -> Tensor:
+    """One decoder layer, as transformers' own forward does it, but for rows that share a sound.
+
+    Without dropout: every published Whisper has it at 0.
+    """
+    asked = layer.self_attn_layer_norm(states)
+    states = states + layer.self_attn(asked, past_key_values=cache)[0]
+    asked = layer.encoder_attn_layer_norm(states)
+    states = states + heard.attended(layer.encoder_attn, asked, cache)
+    asked = layer.final_layer_norm(states)
+    return states + layer.fc2(layer.activation_fn(layer.fc1(asked)))  # type: ignore[no-any-return]
 
 
 def _memory() -> Any:

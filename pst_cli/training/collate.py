@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from pst_cli.models.forced import Heard
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-    from pst_cli.models.forced import Heard
+    from pst_cli.models.forced import Sharing
     from pst_cli.training.examples import Example
 
 IGNORED = -100  # the label of positions that teach nothing, as PyTorch's losses know it
@@ -39,7 +41,8 @@ class Batch:
     readable: Tensor  # (rows,), True where the source text is known
     own: Tensor  # (rows,), True where the labels are the host's own choices
     totals: Totals
-    log_mel: Tensor | None = None  # (rows, mels, frames)
+    log_mel: Tensor | None = None  # (sounds, mels, frames)
+    sharing: Sharing | None = None  # which rows have which of the sounds; None: each has its own
     heard: Heard | None = None  # in place of log_mel where the encoder is frozen
 
     @property
@@ -58,7 +61,8 @@ class Batch:
         }
         mel = None if self.log_mel is None else self.log_mel.to(device, non_blocking=True)
         heard = None if self.heard is None else self.heard.to(device)
-        return replace(self, **moved, log_mel=mel, heard=heard)
+        sharing = self.sharing and self.sharing.to(device)
+        return replace(self, **moved, log_mel=mel, heard=heard, sharing=sharing)
 
 
 class Ears(Protocol):
@@ -86,9 +90,16 @@ def totals(examples: Sequence[Example], timestamp_begin: int) -> Totals:
 
 
 def collate(
-    examples: Sequence[Example], whole: Totals, sound: Tensor | Heard | None, pad: int
+    examples: Sequence[Example],
+    whole: Totals,
+    sound: Tensor | Heard | None,
+    pad: int,
+    sharing: Sharing | None = None,
 ) -> Batch:
-    """Rows as tensors; `pad` is any token, as no label ever stands where it does."""
+    """Rows as tensors; `pad` is any token, as no label ever stands where it does.
+
+    `sharing` says which rows have which `sound`, where there are fewer of these.
+    """
     tokens = _padded([one.tokens for one in examples], pad)
     labels = torch.full_like(tokens, IGNORED)
     for row, one in enumerate(examples):
@@ -106,7 +117,8 @@ def collate(
         own=torch.tensor([one.own for one in examples]),
         totals=whole,
         log_mel=mel,
-        heard=None if isinstance(sound, Tensor) else sound,
+        heard=replace(sound, sharing=sharing) if isinstance(sound, Heard) else None,
+        sharing=sharing,
     )
 
 

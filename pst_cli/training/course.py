@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from pst_cli.errors import DataError
+from pst_cli.models.forced import Sharing
 from pst_cli.training.collate import Batch, Ears, collate, totals
 from pst_cli.training.plan import Source, batches, share
 
@@ -39,6 +43,7 @@ class Course:
     spell_text: Callable[[Any], Example] | None = None
     texts_each: int = 0
     seed: int = 0
+    shared: bool = False  # rows of one clip that stand together are heard once
 
 
 class Epoch:
@@ -49,7 +54,8 @@ class Epoch:
         self.name = f"{course.seed} {number}"
         items = course.source.epoch(random.Random(f"{self.name} items"))
         lengths = [item.clip.seconds for item in items]
-        self.batches = batches(items, lengths, course.size, f"{self.name} batches")
+        alike = _clip if course.shared else None
+        self.batches = batches(items, lengths, course.size, f"{self.name} batches", alike)
         if not self.batches:
             raise DataError(
                 "no utterance has any text to learn from",
@@ -93,8 +99,26 @@ def groups(
     found = []
     for rows in shared or [named[:1]]:  # where others have all, a row that teaches nothing
         mine = [one for one, _ in rows]
-        sound = course.ears.listen(mine, seconds, [seed for _, seed in rows])
-        group = collate(mine, whole, sound, course.pad)
+        heard, sharing = _sounds(rows) if course.shared else (rows, None)
+        sound = course.ears.listen([one for one, _ in heard], seconds, [seed for _, seed in heard])
+        group = collate(mine, whole, sound, course.pad, sharing)
         found.append(group if shared else group.silent())
     texts = share(read, part.rank, part.world, course.micro)
     return [*found, *(collate(rows, whole, None, course.pad) for rows in texts)]
+
+
+def _clip(item: Any) -> int:
+    return id(item.clip)
+
+
+def _sounds(
+    rows: Sequence[tuple[Example, str]],
+) -> tuple[list[tuple[Example, str]], Sharing | None]:
+    """The first row of each clip, and who shares it, if anybody does."""
+    heard: list[tuple[Example, str]] = []
+    numbers: list[int] = []
+    for _, alike in groupby(rows, key=lambda row: id(row[0].clip)):
+        same = list(alike)
+        numbers += [len(heard)] * len(same)
+        heard.append(same[0])
+    return heard, Sharing.of(torch.tensor(numbers)) if len(heard) < len(rows) else None

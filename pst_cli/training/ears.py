@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 Context = Literal["own", "random", "full"]
 CONTEXTS: tuple[Context, ...] = ("own", "random", "full")
-FULL_SHARE = 0.25  # of batches that "random" pads to the whole window
+FULL_SHARE = 0.1  # of batches that "random" pads to the whole window
+STRETCH = 1.2  # times its own length; the most that "random" pads any other batch to
 DECIBELS = (5.0, 25.0)  # of speech above noise
 
 
@@ -32,11 +33,11 @@ def context_seconds(longest: float, context: Context, rng: random.Random) -> flo
     """What a batch whose longest row has `longest` seconds is padded to, in whole frames.
 
     "own" is its length, "full" 30 s as Whisper was trained; "random" lies between the two, and is
-    30 s for one batch in four, so that one host serves all lengths.
+    30 s for one batch in ten, so that one host serves all lengths.
     """
     if context == "full" or (context == "random" and rng.random() < FULL_SHARE):
         return WINDOW_SECONDS
-    wanted = longest if context == "own" else longest * rng.uniform(1.0, 1.5) + rng.random()
+    wanted = longest if context == "own" else longest * rng.uniform(1.0, STRETCH) + rng.random()
     frames = -(-wanted // TIMESTAMP_SECONDS)
     return min(frames * TIMESTAMP_SECONDS, WINDOW_SECONDS)
 

@@ -8,16 +8,19 @@ place by counting.
 from __future__ import annotations
 
 import random
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pst_cli.training.clips import joined, single
 from pst_cli.training.examples import Direction, Spoken, balanced, renderings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from pst_cli.data.manifest import Utterance
+    from pst_cli.training.clips import Clip
     from pst_cli.training.examples import Directed
 
 POOL = 32  # batches; rows are sorted by length within as many, so that little of a batch is padding
@@ -54,6 +57,7 @@ class Mixing:
     joined: float = 0.5  # the share of utterances that are laid end to end with others
     longest: float = 28.0  # s; of a clip of several utterances
     speeds: tuple[float, ...] = (1.0,)
+    targets: int = 1  # languages that a clip is put into, at most, in one batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +88,64 @@ class Mixed(Source[Spoken]):
             yield Spoken(clip, direction.target)
 
 
-def batches(items: Sequence[T], lengths: Sequence[float], size: int, seed: str) -> list[list[T]]:
+@dataclass(frozen=True, slots=True)
+class Several(Source[Spoken]):
+    """Clips that are each put into several languages at a time, so that they are heard once.
+
+    Utterances are joined with such as have text in the same languages; which of these are asked
+    for is drawn anew each epoch, rare directions more often.
+    """
+
+    utterances: Sequence[Utterance]
+    mixing: Mixing
+
+    def epoch(self, rng: random.Random) -> list[Spoken]:
+        clips = list(self._clips(rng))
+        rng.shuffle(clips)
+        counts = Counter(one.direction for one in renderings(clips))
+        found: list[Spoken] = []
+        for clip in clips:
+            every = renderings([clip])
+            weights = [counts[one.direction] ** (self.mixing.power - 1) for one in every]
+            found += drawn_apart(every, weights, self.mixing.targets, rng)
+        return found
+
+    def _clips(self, rng: random.Random) -> Iterator[Clip]:
+        mixing = self.mixing
+        groups: dict[tuple[str, ...], list[Utterance]] = defaultdict(list)
+        for one in self.utterances:
+            groups[one.language, *sorted(one.texts())].append(one)
+        for name in sorted(groups):
+            mine = groups[name]
+            rng.shuffle(mine)
+            cut = round(len(mine) * mixing.joined)
+            yield from (single(one, rng.choice(mixing.speeds)) for one in mine[cut:])
+            yield from joined(mine[:cut], mixing.longest, mixing.speeds, rng)
+
+
+def drawn_apart(
+    items: Sequence[T], weights: Sequence[float], count: int, rng: random.Random
+) -> list[T]:
+    """At most `count` of `items`, none twice, heavier ones likelier, in no particular order."""
+    keys = [rng.random() ** (1 / weight) for weight in weights]  # Efraimidis and Spirakis, 2006
+    best = sorted(range(len(items)), key=lambda index: keys[index], reverse=True)
+    return [items[index] for index in best[:count]]
+
+
+def batches(
+    items: Sequence[T],
+    lengths: Sequence[float],
+    size: int,
+    seed: str,
+    alike: Callable[[T], Hashable] | None = None,
+) -> list[list[T]]:
     """`items` in batches of `size` rows of about the same length, in an order drawn by `seed`.
 
+    Neighbours that are `alike` and of one length stay together, unless a batch ends between them.
     The last batch is filled up with items of the first.
     """
     rng = random.Random(seed)
-    order = list(range(len(items)))
-    rng.shuffle(order)
+    order = _shuffled(items, alike, rng)
     order += [order[i % len(order)] for i in range(-len(order) % size)]
     found = []
     for start in range(0, len(order), size * POOL):
@@ -99,6 +153,20 @@ def batches(items: Sequence[T], lengths: Sequence[float], size: int, seed: str) 
         found += [pool[i : i + size] for i in range(0, len(pool), size)]
     rng.shuffle(found)
     return [[items[index] for index in batch] for batch in found]
+
+
+def _shuffled(
+    items: Sequence[T], alike: Callable[[T], Hashable] | None, rng: random.Random
+) -> list[int]:
+    """The numbers of `items`, those of neighbours that are `alike` side by side."""
+    numbers = range(len(items))
+    if alike is None:
+        order = list(numbers)
+        rng.shuffle(order)
+        return order
+    runs = [list(run) for _, run in groupby(numbers, key=lambda number: alike(items[number]))]
+    rng.shuffle(runs)
+    return list(chain.from_iterable(runs))
 
 
 def share(rows: Sequence[T], rank: int, world: int, micro: int) -> list[Sequence[T]]:

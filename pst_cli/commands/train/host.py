@@ -71,6 +71,12 @@ class HostOptions(TrainOptions):
             "--joined", min=0.0, max=1.0, help="Share of utterances laid end to end with others."
         ),
     ] = 0.5
+    targets: Annotated[
+        int,
+        typer.Option(
+            "--targets", min=1, help="Languages that a clip is put into in one batch: heard once."
+        ),
+    ] = 1
     timed: Annotated[
         float,
         typer.Option("--timed", min=0.0, max=1.0, help="Share of single utterances taught times."),
@@ -83,6 +89,10 @@ class HostOptions(TrainOptions):
     ] = False
     masks: Annotated[
         bool, typer.Option("--masks/--no-masks", help="SpecAugment: hide bands and stretches.")
+    ] = False
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh/--stored", help="A frozen encoder hears clips anew, or once."),
     ] = False
     save: Annotated[
         str, typer.Option("--save", help="adapter (what was learnt) or whole (every weight).")
@@ -118,6 +128,7 @@ class HostOptions(TrainOptions):
                 joined=self.joined,
                 longest=self.longest,
                 speeds=SPEEDS if self.speeds else (1.0,),
+                targets=self.targets,
             ),
             text_layers=self.text_layers,
             texts_each=self.texts,
@@ -126,5 +137,6 @@ class HostOptions(TrainOptions):
             noisy=self.noisy,
             masked=self.masks,
             save=self.save,  # type: ignore[arg-type]
+            fresh=self.fresh,
             cache=self.cache,
         )

@@ -17,6 +17,7 @@ from pst_cli import console
 from pst_cli.commands import options
 from pst_cli.errors import UsageError
 
+SHIPPED = Path(__file__).parents[2] / "training" / "recipes"  # configurations with a name
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -48,8 +49,9 @@ def _defaults(context: typer.Context, path: Path | None) -> Path | None:
     """Options from a TOML file, for those that the command line does not name."""
     if path is None:
         return None
+    shipped = SHIPPED / f"{path}.toml"
     try:
-        found = tomllib.loads(path.read_text("utf-8"))
+        found = tomllib.loads((shipped if shipped.is_file() else path).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"--config {console.display(path)}: {error}") from error
     names = {
@@ -156,7 +158,7 @@ class TrainOptions:
             "--config",
             is_eager=True,
             callback=_defaults,
-            help="TOML file of options; those on the command line count more.",
+            help="TOML file of options, or base-m2m; those on the command line count more.",
         ),
     ] = None
     offline: options.Offline = False

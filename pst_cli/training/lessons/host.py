@@ -78,7 +78,7 @@ class HostLesson(Lesson):
         if batch.heard is not None:
             return batch.heard
         assert batch.log_mel is not None
-        return Heard(self.host.hear(batch.log_mel))
+        return Heard(self.host.hear(batch.log_mel), sharing=batch.sharing)
 
     def _read(self, batch: Batch, said: Tensor | None) -> Parts:
         """The text branch; `said` are the logits of every label of the sound branch."""

@@ -33,15 +33,17 @@ from pst_cli.training.lessons.host import HostLesson, HostWeights
 from pst_cli.training.materials import fixed_clips, read_both
 from pst_cli.training.opening import open_model
 from pst_cli.training.own import Stored
-from pst_cli.training.plan import Balanced, Mixed, Mixing
+from pst_cli.training.plan import Balanced, Mixed, Mixing, Several
 from pst_cli.training.recipes.common import Order, Watch, finish, heard, identity, judged, tell_of
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
+    from pst_cli.models.context import Context as Taught
     from pst_cli.training.materials import Materials
     from pst_cli.training.opening import Opened
+    from pst_cli.training.plan import Source
 
 DECLARED = declared(Ability.MANY_TO_MANY)
 SUMMARY = (
@@ -66,7 +68,18 @@ class HostPlan:
     noisy: float = 0.0
     masked: bool = False
     save: Save = "adapter"
+    fresh: bool = False  # whether a frozen encoder, too, hears each clip anew
     cache: Path | None = None  # of encoder states, where the encoder is frozen
+
+    @property
+    def stores(self) -> bool:
+        """Whether encoder states are worked out once and kept."""
+        return self.adapting.encoder == "frozen" and not self.fresh
+
+    @property
+    def shares(self) -> bool:
+        """Whether clips are put into several languages at a time."""
+        return self.mixing.targets > 1
 
 
 def train_host(order: Order, plan: HostPlan, watch: Watch) -> Outcome:
@@ -104,11 +117,11 @@ def reader(opened: Opened, plan: HostPlan) -> TextEncoder | None:
 def course(order: Order, plan: HostPlan, opened: Opened, learnt: Materials, watch: Watch) -> Course:
     """Sound read anew for each batch, or encoded once where the encoder learns nothing."""
     ears: Fresh | Stored = Fresh(opened.log_mel, plan.context, plan.noisy, plan.masked)
-    source: Mixed | Balanced[Spoken] = Mixed(learnt.spoken, plan.mixing)
-    if plan.adapting.encoder == "frozen":
-        clips = fixed_clips(learnt.spoken, plan.mixing.longest)
-        source = Balanced(renderings(clips), plan.mixing.power)
-        ears = Stored(heard(order, plan.cache, plan.context, source.items, watch))
+    source: Source[Spoken] = (Several if plan.shares else Mixed)(learnt.spoken, plan.mixing)
+    if plan.stores:
+        items = renderings(fixed_clips(learnt.spoken, plan.mixing.longest))
+        source = Balanced(items, plan.mixing.power)
+        ears = Stored(heard(order, plan.cache, plan.context, items, watch))
     written = translations(learnt.texts) if plan.texts_each else []
     return Course(
         source=source,
@@ -122,6 +135,7 @@ def course(order: Order, plan: HostPlan, opened: Opened, learnt: Materials, watc
         spell_text=partial(spell_written, speller=opened.speller, limit=opened.limit),
         texts_each=plan.texts_each,
         seed=order.settings.seed,
+        shared=plan.shares,
     )
 
 
@@ -144,33 +158,42 @@ def held_out(
     if not held.spoken:
         return None
     items = judged(renderings(map(single, held.spoken)), order)
-    context: Context = "full" if plan.context == "full" else "own"
-    ears = Fresh(opened.log_mel, context)
+    ears = Fresh(opened.log_mel, taught(plan))
     return replace(course, ears=ears, spell=_Spelling(opened, 0.0), texts=None), items
 
 
 def save(order: Order, plan: HostPlan, opened: Opened) -> str:
     """An adapter, or all weights in float32 as an ordinary checkpoint; the fingerprint."""
     checkpoint, output = order.checkpoint, order.output
-    link = AdapterConfig(_host_name(order), checkpoint.fingerprint, DECLARED)
+    context = taught(plan)
+    earlier = Adapter.load(checkpoint.adapter) if checkpoint.adapter else None
+    sha256 = earlier.config.sha256 if earlier else checkpoint.fingerprint
+    link = AdapterConfig(_host_name(order, earlier), sha256, DECLARED, context)
     adapter = Adapter.collect(opened.host.whisper, link)
     if plan.save == "adapter":
-        adapter.save(output)
+        (adapter.upon(earlier, checkpoint.host) if earlier else adapter).save(output)
         return Adapter.load(output).fingerprint
     state = checkpoint.state(torch.float32)
     adapter.apply(state)
     config = checkpoint.config
-    config["pst"] = {**config.get("pst", {}), "ability": DECLARED}
+    config["pst"] = {**config.get("pst", {}), "ability": DECLARED, "context": context}
     write_model(output, state, config, checkpoint.host)
     return fingerprint(state)
 
 
-def _host_name(order: Order) -> str:
+def taught(plan: HostPlan) -> Taught:
+    """What windows may be padded to once it has learnt; "random" teaches their own length, too."""
+    return "full" if plan.context == "full" else "own"
+
+
+def _host_name(order: Order, earlier: Adapter | None) -> str:
     """What an adapter calls its host: a directory of somebody's own is named from the adapter."""
-    if not Path(order.model).is_dir():
-        return order.model
-    near = os.path.relpath(order.checkpoint.host.resolve(), order.output.resolve())
-    return near if near.startswith(".") else os.path.join(".", near)  # noqa: PTH118 - Path drops it
+    name = earlier.config.host if earlier else order.model
+    near = name.startswith(".") if earlier else Path(name).is_dir()
+    if not near:
+        return name
+    path = os.path.relpath(order.checkpoint.host.resolve(), order.output.resolve())
+    return path if path.startswith(".") else os.path.join(".", path)  # noqa: PTH118 - Path drops it
 
 
 def facts(plan: HostPlan) -> dict[str, Any]:
@@ -200,14 +223,10 @@ def facts(plan: HostPlan) -> dict[str, Any]:
 def check_plan(plan: HostPlan, order: Order) -> None:
     """UsageError for what does not go together, or with the model."""
     altered = plan.noisy or plan.masked or plan.mixing.speeds != (1.0,)
-    if plan.adapting.encoder == "frozen" and altered:
+    if plan.stores and (altered or plan.shares):
         reason = "--encoder frozen hears each clip once, as it is"
-        raise UsageError(reason, hint="leave out --noisy, --masks and --speeds")
+        hint = "add --fresh, or leave out --noisy, --masks, --speeds and --targets"
+        raise UsageError(reason, hint=hint)
     if order.checkpoint.ability is Ability.ENGLISH_ONLY:
         reason = f"{order.model} knows English alone: it has no tokens for other languages"
         raise UsageError(reason, hint="begin from base, small, medium or large-v3")
-    if plan.save == "adapter" and order.checkpoint.adapter:
-        raise UsageError(
-            f"{order.model} is an adapter itself, and adapters do not add up",
-            hint="add --save whole",
-        )
