@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pst_cli.errors import ModelError, UsageError
-from pst_cli.models.adapter import fingerprint, write_state
+from pst_cli.models.adapter import Adapter, fingerprint, read_state, write_state
 from pst_cli.models.device import numbers
 from pst_cli.models.host import transformers_quietly
 from pst_cli.models.kvspn import CONFIG, read_config
+from pst_cli.models.lowrank import slim
 from pst_cli.models.pruning.vocabulary import KEPT
 from pst_cli.outputs import check_new, landing
 from pst_cli.store import layout
@@ -39,6 +40,7 @@ class ExportOptions:
     """In whose layout and in what numbers; None keeps those of the host."""
 
     ctranslate2: bool = False
+    size: int | None = None  # bytes; an adapter stays one, its changes cut down to so many
     quantization: str | None = None  # of CTranslate2's, int8 to float32
     dtype: torch.dtype | None = None
 
@@ -59,16 +61,19 @@ def check_output(output: Path, options: ExportOptions) -> None:
         raise UsageError(reason, hint=hint) from error
 
 
-def export(checkpoint: Checkpoint, output: Path, options: ExportOptions) -> None:
+def export(checkpoint: Checkpoint, output: Path, options: ExportOptions) -> float:
     """Write `checkpoint` to the directory `output`, which is there whole or not at all.
 
+    Returns how much of an adapter's changes is left, 1 where nothing was cut down.
     Raises OutputError where it cannot be written, ModelError where it cannot be made.
     """
     check_output(output, options)
     with landing(output) as work:
+        if options.size is not None:
+            return _write_slim(checkpoint, work, options.size)
         if not options.ctranslate2:
             _write_whole(checkpoint, work, options.dtype)
-            return
+            return 1.0
         whole = work / WHOLE
         whole.mkdir()
         _write_whole(checkpoint, whole, options.dtype)
@@ -77,6 +82,19 @@ def export(checkpoint: Checkpoint, output: Path, options: ExportOptions) -> None
             file.rename(work / file.name)
         shutil.rmtree(whole)
         _copy_card(checkpoint.path, work)
+    return 1.0
+
+
+def _write_slim(checkpoint: Checkpoint, folder: Path, size: int) -> float:
+    """An adapter cut down, without its drafters, which are another model's; how much is left."""
+    if checkpoint.adapter is None:
+        raise UsageError(
+            "only an adapter can be cut down to a size", hint="pst prune makes whole models smaller"
+        )
+    slimmed = slim(Adapter.load(checkpoint.adapter), read_state(checkpoint.host), size)
+    slimmed.adapter.save(folder)
+    _copy_card(checkpoint.path, folder)
+    return slimmed.kept
 
 
 def _write_whole(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> None:

@@ -17,7 +17,8 @@ HELP = """Write a model as other Whisper programs open it; an adapter is merged 
 The directory appears when it is whole. The model card goes along, and so do the drafters beside the
 weights, except to CTranslate2.
 """
-FORMATS = ("transformers", "ctranslate2")
+FORMATS = ("transformers", "ctranslate2", "adapter")
+MEGABYTE = 10**6
 DTYPES = ("float16", "bfloat16", "float32")
 QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", *DTYPES)
 
@@ -29,13 +30,22 @@ Output = Annotated[
 ]
 Format = Annotated[
     str,
-    typer.Option("--format", help=f"{' or '.join(FORMATS)} (which faster-whisper opens)."),
+    typer.Option(
+        "--format",
+        help="transformers, ctranslate2 (which faster-whisper opens), or adapter, cut to --size.",
+    ),
 ]
 Quantization = Annotated[
     str | None,
     typer.Option(
         "--quantization",
         help=f"With ctranslate2, one of {', '.join(QUANTIZATIONS)}; as the weights are if absent.",
+    ),
+]
+Size = Annotated[
+    float | None,
+    typer.Option(
+        "--size", min=0.1, help="With adapter: MB; what changed most is kept, as LoRA pairs."
     ),
 ]
 Dtype = Annotated[
@@ -54,6 +64,7 @@ def export(
     output: Output,
     format_name: Format = "transformers",
     quantization: Quantization = None,
+    size: Size = None,
     dtype: Dtype = None,
     offline: options.Offline = False,
     debug: options.Debug = False,
@@ -61,6 +72,8 @@ def export(
     """Write what was asked for and print where; `HELP` is what its users read."""
     del debug  # read where errors are told
     ctranslate2 = options.known(format_name, FORMATS, "--format") == "ctranslate2"
+    if (format_name == "adapter") != (size is not None):
+        raise UsageError("--format adapter and --size go together", hint="add --size 30")
     if quantization:
         options.known(quantization, QUANTIZATIONS, "--quantization")
         if not ctranslate2:
@@ -71,9 +84,14 @@ def export(
     from pst_cli.models import device
 
     wish = work.ExportOptions(
-        ctranslate2, quantization, device.DTYPES[numbers] if numbers else None
+        ctranslate2,
+        None if size is None else round(size * MEGABYTE),
+        quantization,
+        device.DTYPES[numbers] if numbers else None,
     )
     work.check_output(output, wish)
     checkpoint = weights.locate(model, fetcher(offline=offline))
-    work.export(checkpoint, output, wish)
+    kept = work.export(checkpoint, output, wish)
+    if size is not None:
+        console.stderr().print(f"pst: {kept:.1%} of what changed is kept")
     console.write(f"{console.display(output)}\n")

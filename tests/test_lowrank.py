@@ -1,0 +1,114 @@
+"""Adapters cut down to a size: what is kept is what matters most, and the size is held."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from adapters import write_adapter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pst_cli.models.adapter import DOWN, UP, Adapter, AdapterConfig
+from pst_cli.models.lowrank import slim
+from pst_cli.weights import locate
+
+torch.set_num_threads(1)  # tensors this small only lose by sharing
+SHAPES = {"wide": (6, 20), "tall": (30, 5), "square": (12, 12)}
+
+
+def changed(seed: int, ranks: dict[str, int]) -> tuple[Adapter, dict[str, torch.Tensor]]:
+    """A host, and an adapter whose changes to its matrices have these ranks."""
+    draw = torch.Generator().manual_seed(seed)
+    host = {name: torch.randn(*shape, generator=draw) for name, shape in SHAPES.items()}
+    host["bias"] = torch.randn(7, generator=draw)
+    tensors = {"bias": host["bias"] + 1}
+    for name, rank in ranks.items():
+        out, into = SHAPES[name]
+        left, right = (
+            torch.randn(out, rank, generator=draw),
+            torch.randn(rank, into, generator=draw),
+        )
+        tensors[name] = host[name] + left @ right
+    return Adapter(AdapterConfig("host", "0"), tensors, {}), host
+
+
+def bytes_of(adapter: Adapter) -> int:
+    return sum(2 * tensor.numel() for tensor in adapter.tensors.values())
+
+
+def distance(adapter: Adapter, slimmed: Adapter, host: dict[str, torch.Tensor]) -> float:
+    """The share of the squared change that is lost where both are merged."""
+    wanted, found = dict(host), dict(host)
+    adapter.apply(wanted)
+    slimmed.apply(found)
+    lost = sum(float(((wanted[name] - found[name]) ** 2).sum()) for name in SHAPES)
+    return lost / sum(float(((wanted[name] - host[name]) ** 2).sum()) for name in SHAPES)
+
+
+@given(seed=st.integers(0, 20), size=st.integers(14, 3000))
+@settings(max_examples=40)
+def test_the_size_is_held_and_what_is_kept_is_told_truly(seed, size):
+    adapter, host = changed(seed, {"wide": 6, "tall": 5, "square": 9})
+    found = slim(adapter, host, size)
+    assert bytes_of(found.adapter) <= size
+    assert distance(adapter, found.adapter, host) == pytest.approx(1 - found.kept, abs=1e-4)
+    assert torch.equal(found.adapter.tensors["bias"], adapter.tensors["bias"])
+
+
+@given(seed=st.integers(0, 20), size=st.integers(14, 2000))
+@settings(max_examples=20)
+def test_more_room_never_keeps_less(seed, size):
+    adapter, host = changed(seed, {"wide": 6, "tall": 5, "square": 9})
+    assert slim(adapter, host, size).kept <= slim(adapter, host, size + 200).kept + 1e-9
+
+
+def test_a_change_of_low_rank_is_kept_whole_in_few_bytes():
+    adapter, host = changed(1, {"wide": 1, "square": 2})
+    found = slim(adapter, host, 2 * (7 + (6 + 20) + 2 * (12 + 12)))
+    assert found.kept == pytest.approx(1.0, abs=1e-6)
+    assert distance(adapter, found.adapter, host) < 1e-6
+    ranks = {name: len(found.adapter.tensors[name + DOWN]) for name in ("wide", "square")}
+    assert ranks == {"wide": 1, "square": 2}
+
+
+def test_pairs_that_are_there_already_stay_as_they_are():
+    adapter, host = changed(2, {"wide": 2})
+    pair = {"tall" + DOWN: torch.ones(1, 5), "tall" + UP: torch.ones(30, 1)}
+    whole = Adapter(adapter.config, {**adapter.tensors, **pair}, {})
+    found = slim(whole, host, 10_000).adapter
+    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in pair.items())
+
+
+def test_an_adapter_is_exported_as_a_smaller_one_that_loads(pst, tmp_path, talking_checkpoint):
+    adapted, output = write_adapter(talking_checkpoint, tmp_path / "adapter"), tmp_path / "small"
+    size = (adapted / "adapter.safetensors").stat().st_size / 1e6 + 0.1
+    done = pst("export", adapted, "--format", "adapter", "--size", size, "--output", output)
+    assert done.code == 0, done.err
+    assert "100.0% of what changed is kept" in done.err
+    theirs, ours = (locate(str(folder), Path).state() for folder in (adapted, output))
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, atol=2e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--format", "adapter"], "go together"),
+        (["--size", "1"], "go together"),
+    ],
+)
+def test_size_and_adapter_belong_together(pst, tmp_path, options, said):
+    done = pst("export", "base", *options, "--output", tmp_path / "small")
+    assert (done.code, said in done.err) == (2, True)
+
+
+def test_a_whole_model_cannot_be_cut_down(pst, tmp_path, talking_checkpoint):
+    output = tmp_path / "small"
+    done = pst(
+        "export", talking_checkpoint, "--format", "adapter", "--size", "1", "--output", output
+    )
+    assert done.code == 2
+    assert "only an adapter" in done.err
+    assert not output.exists()
