@@ -22,6 +22,12 @@ Layouts: covost2 (a Common Voice folder with the tables of CoVoST 2), fleurs (th
 en_us, de_de, ...), commonvoice (a release, or one language's folder in it), tsv (a table whose
 header names audio, start, end, language, text, speaker, and a language code for translations).
 """
+BUILD_HELP = """Make a training corpus by a recipe: real speech, and sentences read by open voices.
+
+RECIPE is base-m2m, or a TOML file like it. What is there already is kept, so a run that was broken
+off goes on, and a larger --each adds to what was made. Writes train.jsonl, texts.jsonl, dev.jsonl
+and test.jsonl, sound under audio/, and SOURCES.md with licences.
+"""
 LAYOUTS = ("covost2", "fleurs", "commonvoice", "tsv")
 
 Manifests = Annotated[
@@ -52,6 +58,21 @@ Spoken = Annotated[
     list[str] | None,
     typer.Option("--language", help="Only what is spoken in this language; repeatable."),
 ]
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="base-m2m, or a TOML file.")]
+Sources = Annotated[
+    Path, typer.Option("--sources", help="Folder that the recipe's manifests and tables lie in.")
+]
+Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder of the corpus.")]
+Each = Annotated[
+    int | None,
+    typer.Option(
+        "--each", min=0, help="Sentences for each language; the recipe's number if absent."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Voices at a time; one for each core if absent."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +80,7 @@ def register(app: typer.Typer) -> None:
     data = typer.Typer(no_args_is_help=True, help="Check manifests, and make them of corpora.")
     data.command("check", help=CHECK_HELP)(check)
     data.command("import", help=IMPORT_HELP)(import_)
+    data.command("build", help=BUILD_HELP)(build)
     app.add_typer(data, name="data")
 
 
@@ -105,3 +127,19 @@ def import_(
     what = "utterance" if count == 1 else "utterances"
     missing = f"; {found.missing:,} left out, as their sound is not there" if found.missing else ""
     console.stderr().print(f"pst: {count:,} {what} written to {name}{missing}")
+
+
+def build(
+    recipe: RecipeName,
+    sources: Sources,
+    output: Folder,
+    each: Each = None,
+    workers: Workers = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Make a corpus; `BUILD_HELP` is what its users read."""
+    del debug  # read where errors are told
+    from pst_cli.commands.building import execute
+
+    execute(recipe, sources, output, each=each, workers=workers, quiet=quiet)

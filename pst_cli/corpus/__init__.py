@@ -1,0 +1,1 @@
+"""Makes a training corpus: real speech as it is, and sentences spoken by open voices."""

@@ -1,0 +1,121 @@
+"""Tables of sentences, brought together into sets that say the same in several languages."""
+
+from __future__ import annotations
+
+import csv
+import lzma
+import random
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pst_cli.console import display
+from pst_cli.data.texts import normalised, size
+from pst_cli.errors import DataError
+from pst_cli.types import LANGUAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from pst_cli.data.manifest import Utterance
+
+ALTERNATIVES = " ||| "
+FEWEST = 3  # languages of a set that is worth being spoken
+SHORTEST, LONGEST = 12, 240  # letters; see `data.texts.size`
+LONG = 60  # letters; from there on, longer sets are not liked more
+CONTAINED = 24  # letters; a longer sentence inside a text that is kept apart counts as of it
+
+Same = dict[str, str]  # language -> sentence
+
+
+def read_table(path: Path, layout: str) -> Iterator[Same]:
+    """The sets of a table, row by row; DataError where it cannot be read."""
+    try:
+        with (lzma.open if path.suffix == ".xz" else open)(
+            path, "rt", encoding="utf-8", newline=""
+        ) as file:
+            rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            yield from map(_columns if layout == "columns" else _pair, rows)
+    except (OSError, UnicodeDecodeError, lzma.LZMAError, csv.Error, KeyError) as error:
+        reason = f"{display(path)} cannot be read as a table of {layout}: {error}"
+        raise DataError(reason) from error
+
+
+def _columns(row: Mapping[str, str]) -> Same:
+    """The first alternative of each cell that is fit."""
+    found = {}
+    for language in LANGUAGES:
+        cells = (row.get(language) or "").split(ALTERNATIVES)
+        if text := next((cell.strip() for cell in cells if fit(language, cell.strip())), ""):
+            found[language] = text
+    return found
+
+
+def _pair(row: Mapping[str, str]) -> Same:
+    pairs = {row["source_language"]: row["source"], row["target_language"]: row["target"]}
+    return {code: text.strip() for code, text in pairs.items() if fit(code, text.strip())}
+
+
+def fit(language: str, text: str) -> bool:
+    """Whether a sentence may be learnt: simplified characters only, where it is Chinese."""
+    if language not in LANGUAGES or not normalised(text):
+        return False
+    if language != "zh":
+        return True
+    try:
+        text.encode("gb2312")  # holds simplified characters alone
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def merged(rows: Iterable[Same]) -> list[Same]:
+    """Sets that share a sentence become one, the first to name a language keeping it."""
+    sets: list[Same] = []
+    home: dict[tuple[str, str], int] = {}
+    for row in rows:
+        known = next((home[item] for item in row.items() if item in home), None)
+        if known is None:
+            known = len(sets)
+            sets.append({})
+        for language, text in row.items():
+            if sets[known].setdefault(language, text) == text:
+                home.setdefault((language, text), known)
+    return sets
+
+
+class Forbidden:
+    """Texts that nothing may be learnt from, in any language."""
+
+    def __init__(self, utterances: Iterable[Utterance]) -> None:
+        texts = [normalised(text) for one in utterances for text in one.texts().values()]
+        self._exact = frozenset(texts)
+        self._all = "\n".join(sorted(self._exact))
+
+    def holds(self, texts: Iterable[str]) -> bool:
+        """Whether one of `texts` is one of them, or long enough and a part of one."""
+        plain = [normalised(text) for text in texts]
+        return any(
+            text in self._exact or (len(text) >= CONTAINED and text in self._all) for text in plain
+        )
+
+
+def chosen(sets: Iterable[Same], language: str, count: int, seed: int) -> list[Same]:
+    """At most `count` sets to be spoken in `language`, in an order that only `seed` decides.
+
+    Those that hold rarer languages and longer sentences are likelier (Efraimidis and Spirakis,
+    2006), so that directions are evened out and windows are not all of five words.
+    """
+    fitting = [one for one in sets if len(one) >= FEWEST and _speakable(one.get(language, ""))]
+    counts = Counter(code for one in fitting for code in one)
+    rng = random.Random(f"{seed} {language}")
+
+    def key(one: Same) -> float:
+        rarity = sum(1 / counts[code] for code in one)
+        return float(rng.random() ** (1 / (len(fitting) * rarity * min(size(one[language]), LONG))))
+
+    return sorted(fitting, key=key, reverse=True)[:count]
+
+
+def _speakable(text: str) -> bool:
+    return SHORTEST <= size(text) <= LONGEST
