@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def sources(tmp_path, monkeypatch):
     (folder / "pairs.tsv").write_text(PAIRS, "utf-8")
     (tmp_path / "recipe.toml").write_text(RECIPE, "utf-8")
     real = [_spoken(folder / "real" / name, "Hello there.") for name in ("a.flac", "b.flac")]
-    write_manifest(folder / "real" / "manifest.jsonl", real)
+    write_manifest(folder / "real" / "manifest.jsonl", [*real, replace(real[0], text="Bye.")])
     king = {"de": "Es war einmal ein König."}
     told = [
         _spoken(folder / "stories" / f"en-{story}-{page}.flac", f"Page {page}, {story}.", king)

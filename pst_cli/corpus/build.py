@@ -16,6 +16,8 @@ from pst_cli.corpus.origins import told
 from pst_cli.corpus.sentences import Forbidden, Same, chosen, merged, read_table
 from pst_cli.corpus.voices import cast, check_engines
 from pst_cli.data.manifest import Utterance, read_manifest, write_manifest
+from pst_cli.data.outliers import odd_lengths
+from pst_cli.data.repeats import repeated
 from pst_cli.errors import AudioError, DataError
 from pst_cli.outputs import write_atomic
 
@@ -60,7 +62,7 @@ class Corpus:
         check_engines(self.recipe.voices)
         dev, test = self._apart()
         forbidden = Forbidden([*dev, *test])
-        real = [one for source in self.recipe.speech for one in self._real(source, forbidden)]
+        real = sure([o for source in self.recipe.speech for o in self._real(source, forbidden)])
         sets = self._sets(forbidden)
         parts = [self._parts(sets, voice) for voice in self._languages()]
         spoken, refused = self._speak(list(chain.from_iterable(parts)), workers, progress)
@@ -127,6 +129,13 @@ class Corpus:
         except (DataError, AudioError):
             return None
         return replace(spoken, audio=sound, duration=seconds)
+
+
+def sure(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Those that `pst data check` has no doubts about: repeats and odd lengths are left out."""
+    doubts = chain(repeated(utterances), odd_lengths(utterances))
+    doubtful = {finding.place for finding in doubts}
+    return [one for one in utterances if one.place not in doubtful]
 
 
 def _groups(utterances: Sequence[Utterance], apart: Apart) -> list[tuple[str, list[Utterance]]]:
