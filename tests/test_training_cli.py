@@ -117,6 +117,17 @@ def test_a_frozen_encoder_hears_once(pst, manifest, tiny_checkpoint, tmp_path):
     assert all(".decoder." in name for name in names)
 
 
+def test_a_drafter_hears_as_its_host_was_taught_to(pst, manifest, talking_checkpoint, tmp_path):
+    host, output = own_folder(talking_checkpoint, tmp_path), tmp_path / "kvspn"
+    config = json.loads((host / "config.json").read_text())
+    told = {**config.get("pst", {}), "ability": "many-to-many", "context": "own"}
+    (host / "config.json").write_text(json.dumps({**config, "pst": told}))
+    asked = ("train", "kvspn", manifest, "--model", host, "-o", output, *SHORT, "--steps", 1)
+    assert pst(*asked).code == 0
+    (folder,) = (output / "cache").iterdir()
+    assert "-own-" in folder.name
+
+
 def test_a_drafter_is_taught_and_used(pst, manifest, talking_checkpoint, tmp_path, speech):
     output = tmp_path / "kvspn"
     asked = ("train", "kvspn", manifest, "--model", talking_checkpoint, "-o", output, *SHORT)

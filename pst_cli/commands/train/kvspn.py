@@ -12,6 +12,7 @@ from pst_cli.commands.train.host import CONTEXTS
 from pst_cli.commands.train.shared import Context, References, TrainOptions
 
 if TYPE_CHECKING:
+    from pst_cli.models.context import Context as Taught
     from pst_cli.training.recipes.kvspn import KVSPNPlan
 
 HELP = """Train a network that drafts tokens from its host's own key-value memory.
@@ -39,7 +40,7 @@ class KVSPNOptions(TrainOptions):
             "--learning-rate", min=0.0, help="The highest, after warm-up: 1e-3, with --joint 1e-4."
         ),
     ] = None
-    context: Context = "full"
+    context: Context = "auto"
     references: References = 0.5
     to: Annotated[
         str | None,
@@ -113,15 +114,19 @@ class KVSPNOptions(TrainOptions):
     def named(self) -> str:
         return self.model
 
-    def plan(self) -> KVSPNPlan:
-        """As the recipe takes it; UsageError for words that mean nothing."""
+    def plan(self, taught: Taught) -> KVSPNPlan:
+        """As the recipe takes it; UsageError for words that mean nothing.
+
+        `taught` is the context that the host declares.
+        """
         from pst_cli.training.lessons.kvspn import DraftWeights
         from pst_cli.training.recipes.kvspn import Form, KVSPNPlan
 
         options.known(self.cross, CROSSES, "--cross")
         options.known(self.feed, FEEDS, "--feed")
         options.known(self.init, INITS, "--init")
-        options.known(self.context, CONTEXTS, "--context")
+        options.known(self.context, ("auto", *CONTEXTS), "--context")
+        context = taught if self.context == "auto" else self.context
         return KVSPNPlan(
             form=Form(
                 groups=self.groups,
@@ -137,6 +142,6 @@ class KVSPNOptions(TrainOptions):
             targets=options.languages(self.to, "--to") or (),
             references=self.references,
             power=self.balance,
-            context=self.context,  # type: ignore[arg-type]
+            context=context,  # type: ignore[arg-type]
             cache=self.cache,
         )

@@ -20,6 +20,7 @@ from pst_cli.commands.train.shared import PRECISIONS, TrainOptions
 from pst_cli.commands.train.student import StudentOptions
 from pst_cli.errors import EXIT_INTERRUPTED, EXIT_OK, OutputError, UsageError
 from pst_cli.models.adapter import CONFIG
+from pst_cli.models.context import taught_context
 from pst_cli.outputs import check_writable
 from pst_cli.training.checkpoints import FOLDER
 from pst_cli.training.fit import Outcome, Settings, Told
@@ -58,6 +59,7 @@ def _spare_models(output: Path, models: Sequence[Checkpoint]) -> None:
 
 
 def _train(given: TrainOptions, order: Order, watch: Watch) -> Outcome:
+    taught = taught_context(order.checkpoint.path)
     match given:
         case HostOptions():
             from pst_cli.training.recipes.host import train_host
@@ -66,15 +68,15 @@ def _train(given: TrainOptions, order: Order, watch: Watch) -> Outcome:
         case StudentOptions():
             from pst_cli.training.recipes.student import train_student
 
-            return train_student(order, given.plan(_locate(given.student, given)), watch)
+            return train_student(order, given.plan(_locate(given.student, given), taught), watch)
         case KVSPNOptions(joint=True):
             from pst_cli.training.recipes.joint import train_joint
 
-            return train_joint(order, given.plan(), watch)
+            return train_joint(order, given.plan(taught), watch)
         case KVSPNOptions():
             from pst_cli.training.recipes.kvspn import train_kvspn
 
-            return train_kvspn(order, given.plan(), watch)
+            return train_kvspn(order, given.plan(taught), watch)
         case _:
             raise TypeError(given)
 

@@ -191,7 +191,11 @@ References = Annotated[
     ),
 ]
 Context = Annotated[
-    str, typer.Option("--context", help="What the model hears: full (30 s), random or own length.")
+    str,
+    typer.Option(
+        "--context",
+        help="What the model hears: full (30 s), random or own length; auto: as it was taught.",
+    ),
 ]
 Embeddings = Annotated[
     bool, typer.Option("--embeddings/--no-embeddings", help="Whether tokens' embeddings learn.")

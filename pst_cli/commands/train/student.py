@@ -12,6 +12,7 @@ from pst_cli.commands.train.host import CONTEXTS
 from pst_cli.commands.train.shared import Context, Embeddings, References, TrainOptions
 
 if TYPE_CHECKING:
+    from pst_cli.models.context import Context as Taught
     from pst_cli.training.recipes.student import StudentPlan
     from pst_cli.weights import Checkpoint
 
@@ -33,7 +34,7 @@ class StudentOptions(TrainOptions):
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", min=0.0, help="The highest, after warm-up.")
     ] = 2e-4
-    context: Context = "full"
+    context: Context = "auto"
     references: References = 0.0
     label_weight: Annotated[
         float, typer.Option("--label-weight", help="Of the teacher's words.")
@@ -50,18 +51,22 @@ class StudentOptions(TrainOptions):
     def named(self) -> str:
         return self.teacher
 
-    def plan(self, student: Checkpoint) -> StudentPlan:
-        """As the recipe takes it; UsageError for words that mean nothing."""
+    def plan(self, student: Checkpoint, taught: Taught) -> StudentPlan:
+        """As the recipe takes it; UsageError for words that mean nothing.
+
+        `taught` is the context that the teacher declares.
+        """
         from pst_cli.training.lessons.student import StudentWeights
         from pst_cli.training.recipes.student import StudentPlan
 
-        options.known(self.context, CONTEXTS, "--context")
+        options.known(self.context, ("auto", *CONTEXTS), "--context")
+        context = taught if self.context == "auto" else self.context
         return StudentPlan(
             student=student,
             weights=StudentWeights(self.label_weight, self.kl_weight, self.temperature),
             references=self.references,
             power=self.balance,
-            context=self.context,  # type: ignore[arg-type]
+            context=context,  # type: ignore[arg-type]
             embeddings=self.embeddings,
             cache=self.cache,
         )
