@@ -9,6 +9,7 @@ import typer
 
 from pst_cli import console
 from pst_cli.commands import options
+from pst_cli.commands.evaluate import BatchSize
 from pst_cli.errors import UsageError
 
 CHECK_HELP = """Look through manifests for what would spoil training, and count what they hold.
@@ -28,6 +29,14 @@ RECIPE is base-m2m, or a TOML file like it. What is there already is kept, so a 
 off goes on, and a larger --each adds to what was made. Writes train.jsonl, texts.jsonl, dev.jsonl
 and test.jsonl, sound under audio/, and SOURCES.md with licences.
 """
+LABEL_HELP = """Let a model say what a manifest has no text for; what people wrote stays as it is.
+
+Every line of MANIFEST is written again, with what the model says of its sound in the languages
+asked for. Left out is what looks wrong (it is not decoded again at higher temperatures), is in
+another language, or is beyond what the model learnt. A text of a model's is listed under
+`labelled`. The same command again goes on where it was stopped.
+"""
+TEACHER = "small"  # for the languages that it knows: better than what learns from it
 LAYOUTS = ("covost2", "fleurs", "commonvoice", "tsv")
 
 Manifests = Annotated[
@@ -73,6 +82,25 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Voices at a time; one for each core if absent."),
 ]
+Unlabelled = Annotated[Path, typer.Argument(help="Speech: JSONL, an utterance a line.")]
+Labels = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        help=f"Languages to add text in, comma-separated: {options.CODES}; that of the speech "
+        "stands for a transcript, where there is none.",
+    ),
+]
+Labelled = Annotated[
+    Path, typer.Option("--output", "-o", help="Write the manifest with labels to this file.")
+]
+Kept = Annotated[
+    Path | None,
+    typer.Option(
+        "--hypotheses",
+        help="Keep what is said in this file, to go on from; beside the output if absent.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -81,6 +109,7 @@ def register(app: typer.Typer) -> None:
     data.command("check", help=CHECK_HELP)(check)
     data.command("import", help=IMPORT_HELP)(import_)
     data.command("build", help=BUILD_HELP)(build)
+    data.command("label", help=LABEL_HELP)(label)
     app.add_typer(data, name="data")
 
 
@@ -143,3 +172,44 @@ def build(
     from pst_cli.commands.building import execute
 
     execute(recipe, sources, output, each=each, workers=workers, quiet=quiet)
+
+
+def label(
+    manifest: Unlabelled,
+    to: Labels,
+    output: Labelled,
+    model: options.Model = TEACHER,
+    hypotheses: Kept = None,
+    beams: options.Beams = 1,
+    batch_size: BatchSize = 8,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Add what a model says to a manifest; `LABEL_HELP` is what its users read."""
+    del debug  # read where errors are told
+    targets = options.languages(to, "--to") or ()
+    from pst_cli.commands.labelling import Request, execute  # loads torch
+
+    request = Request(
+        manifest=manifest,
+        targets=targets,
+        output=output,
+        model=model,
+        hypotheses=hypotheses,
+        decoding="auto",
+        draft_model=None,
+        draft_length=None,
+        draft_confidence=0.0,
+        top_k=1,
+        beams=beams,
+        batch_size=batch_size,
+        context="auto",
+        device=device,
+        dtype=dtype,
+        offline=offline,
+        quiet=quiet,
+    )
+    raise typer.Exit(execute(request))

@@ -29,7 +29,8 @@ class Utterance:
     """One stretch of speech, or of text alone, with all that is known of its meaning.
 
     `translations` may hold languages that pst does not know: `texts` leaves them out. `place` and
-    `name` say where it was read and take no part in comparisons.
+    `name` say where it was read and take no part in comparisons. `labelled` names the model behind
+    each text that is no person's.
     """
 
     audio: Path | None  # absolute; None: text alone
@@ -42,6 +43,7 @@ class Utterance:
     speaker: str | None = None
     place: str = field(default="", compare=False)  # "train.jsonl:17", for messages
     name: str = field(default="", compare=False)  # the sound as the manifest names it
+    labelled: Mapping[str, str] = field(default_factory=dict, hash=False)  # language: who said it
 
     @property
     def id(self) -> str:
@@ -142,6 +144,7 @@ def _utterance(record: dict[str, Any], folder: Path, place: str) -> Utterance:
         speaker=_string(record, "speaker") or None,
         place=place,
         name=name or "",
+        labelled=_labelled(record),
     )
     if utterance.audio is None and not utterance.texts():
         raise ValueError('neither "audio" nor any text')
@@ -175,6 +178,14 @@ def _translations(record: dict[str, Any]) -> dict[str, str]:
         if not isinstance(text, str):
             raise ValueError(f'the translation into "{code}" is not a string')
     return found
+
+
+def _labelled(record: dict[str, Any]) -> dict[str, str]:
+    """Models by language; anything else of that name is somebody's own key."""
+    given = record.get("labelled")
+    if not isinstance(given, dict):
+        return {}
+    return {code: model for code, model in given.items() if isinstance(model, str)}
 
 
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
@@ -223,8 +234,9 @@ def _record(utterance: Utterance, folder: Path) -> dict[str, Any]:
         "text": utterance.text,
         "translations": dict(utterance.translations),
     }
-    speaker = {"speaker": utterance.speaker} if utterance.speaker else {}
-    return {key: value for key, value in span.items() if value is not None} | told | speaker
+    rest = {"speaker": utterance.speaker, "labelled": dict(utterance.labelled)}
+    spans = {key: value for key, value in span.items() if value is not None}
+    return spans | told | {key: value for key, value in rest.items() if value}
 
 
 def _relative(audio: Path, folder: Path) -> str:

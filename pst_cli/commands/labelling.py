@@ -1,0 +1,140 @@
+"""The run behind `data label`: check everything, load the host, let it say what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pst_cli import __version__, console
+from pst_cli.commands.download import fetcher
+from pst_cli.commands.loading import DecodingRequest, choose_context, load
+from pst_cli.commands.scoreboard import Board
+from pst_cli.corpus.labels import Labelled, labelled, lacking, narrowed, said, trusted
+from pst_cli.data.manifest import read_manifest, write_manifest
+from pst_cli.decoding.guards import Guards
+from pst_cli.errors import EXIT_FAILED, EXIT_OK, UsageError
+from pst_cli.evaluate.record import Header, Record, digest
+from pst_cli.evaluate.run import Said, TimedTranslator
+from pst_cli.evaluate.tasks import Task, named
+from pst_cli.models.device import choose_place, numbers
+from pst_cli.outputs import check_writable
+from pst_cli.pipeline import Options
+from pst_cli.weights import Checkpoint, locate
+
+KEPT = ".hypotheses.jsonl"  # what stands in the output's place of ".jsonl", where none is named
+
+# What is sampled until a guard lets it pass is mostly worse than what it doubted.
+SURE = Guards(temperatures=(0.0,))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(DecodingRequest):
+    """What the command line asked for, its words already checked one by one."""
+
+    manifest: Path
+    targets: Sequence[str]
+    output: Path
+    hypotheses: Path | None
+
+    @property
+    def kept(self) -> Path:
+        """The file that what was said is kept in."""
+        return self.hypotheses or self.output.with_suffix(KEPT)
+
+    def check(self) -> None:
+        """UsageError where a file would be two things at once."""
+        super().check()
+        output, shown = self.output.resolve(), console.display(self.output)
+        if output.is_dir():
+            hint = "name a file in it, such as labelled.jsonl"
+            raise UsageError(f"--output {shown} is a folder", hint=hint)
+        if output in (self.manifest.resolve(), self.kept.resolve()):
+            hint = "name another: what people wrote is to be found as it was"
+            raise UsageError(f"--output {shown} is needed as it is", hint=hint)
+
+
+def execute(request: Request) -> int:
+    """Do what was asked; the exit code. Raises PstError where nothing can be labelled."""
+    request.check()
+    utterances = read_manifest(request.manifest)
+    tasks = lacking(utterances, request.targets)
+    check_writable(request.output.parent)
+    checkpoint = locate(request.model, fetcher(offline=request.offline))
+    with Board(quiet=request.quiet) as board:
+        tasks = _trusted(tasks, checkpoint, request, board)
+        translator = _translator(checkpoint, request, board)
+        with Record(request.kept, _header(request, translator)) as record:
+            _say(tasks, translator, record, board)
+        found = labelled(utterances, tasks, record.texts, _name(request.model))
+    write_manifest(request.output, found.utterances)
+    board.say(_told(found, request.output))
+    return EXIT_FAILED if board.failed else EXIT_OK
+
+
+def _trusted(
+    tasks: Sequence[Task], checkpoint: Checkpoint, request: Request, board: Board
+) -> list[Task]:
+    """The tasks that the host learnt to do; one line each tells what is left out."""
+    able = checkpoint.ability
+    kept, refused, wild = trusted(tasks, able, request.model)
+    if refused:
+        board.say(f"{request.model} {able.value}: left out {', '.join(named(refused))}")
+    if wild:
+        board.say(f"this host was not trained for {', '.join(named(wild))}: left out")
+    return kept
+
+
+def _translator(checkpoint: Checkpoint, request: Request, board: Board) -> TimedTranslator:
+    """Load the host and what drafts for it."""
+    place = choose_place(request.device, request.dtype)
+    host, method = load(request, checkpoint, place, board.say)
+    options = Options(
+        batch_size=request.batch_size,
+        context=choose_context(request.context, host, board.say),
+        beams=request.beams,
+        top_k=request.top_k,
+        guards=SURE,
+    )
+    return TimedTranslator(host, options, method)
+
+
+def _header(request: Request, translator: TimedTranslator) -> Header:
+    """All that decides what is said; weights by their hash, since a name may get new ones.
+
+    `doubts` keeps records of `evaluate` apart, which hold what guards doubt as well.
+    """
+    return {
+        "manifest": digest(request.manifest),
+        "model": request.model,
+        "weights": translator.host.fingerprint,
+        "decoding": translator.method.name,
+        "beams": request.beams,
+        "context": translator.context,
+        "dtype": numbers(translator.host.dtype),
+        "doubts": "left out",
+        "pst": __version__,
+    }
+
+
+def _say(tasks: Sequence[Task], translator: TimedTranslator, record: Record, board: Board) -> None:
+    """Add to the record what it does not hold yet."""
+    missing = narrowed(tasks, lambda one, target: (one.id, target) not in record.found)
+    whole, left = (sum(len(task.references) for task in some) for some in (tasks, missing))
+    board.begin(whole - left, whole, "labelling")
+    for event in said(missing, translator):
+        if isinstance(event, Said):
+            record.add(event.hypothesis)
+        board.show(event)
+
+
+def _name(model: str) -> str:
+    """What a manifest calls a model: where somebody's directory lies is not for others to read."""
+    return Path(model).resolve().name if Path(model).is_dir() else model
+
+
+def _told(found: Labelled, output: Path) -> str:
+    reasons = ", ".join(f"{count:,} {why}" for why, count in found.left_out.items())
+    left_out = f"; left out: {reasons}" if reasons else ""
+    what = "text" if found.given == 1 else "texts"
+    return f"{found.given:,} {what} added in {console.display(output)}{left_out}"
