@@ -476,7 +476,7 @@ class ScriptedCheckpoint:
     def __init__(self, script):
         self.script, self.opened = script, []
 
-    def open(self, encoded, beams=1, mask=None):
+    def open(self, encoded, beams=1, mask=None, windows=None):
         self.opened.append(beams)
         return ScriptedHost(len(encoded), self.script, 20, beams)
 
@@ -488,7 +488,7 @@ class ScriptedCheckpoint:
 def test_the_translator_searches_at_temperature_nought_and_samples_above(beams):
     strict = Guards(average_logprob=0.0, temperatures=(0.0, 0.5))  # nothing is ever sure enough
     host = ScriptedCheckpoint(ending(0.0))
-    translator = Translator(host, Options("en", guards=strict, beams=beams))
+    translator = Translator(host, Options(guards=strict, beams=beams))
     translator.rules = RULES
     translator.decode(HEARD, [PROMPT] * 2)
     assert host.opened == [beams, 1]
@@ -497,7 +497,7 @@ def test_the_translator_searches_at_temperature_nought_and_samples_above(beams):
 def test_the_translator_says_what_the_search_finds():
     host = ScriptedCheckpoint(sharp)
     guards = Guards(temperatures=(0.0,))
-    translator = Translator(host, Options("en", guards=guards, beams=3))
+    translator = Translator(host, Options(guards=guards, beams=3))
     translator.rules = RULES
     judged = translator.decode(HEARD, [PROMPT] * 2)
     for window, one in enumerate(judged):

@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from pst_cli.errors import UsageError
 from pst_cli.models.adapter import Adapter, AdapterConfig
-from pst_cli.models.forced import ForcedHost, Heard, Sharing, TextEncoder
+from pst_cli.models.forced import ForcedHost, Heard, TextEncoder
+from pst_cli.models.sharing import Sharing
 from pst_cli.training.adapting import Adapting, adapt
 from pst_cli.training.losses import divergence, hits, surprise
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pst_cli.models.sharing import Sharing
+
 BLOCK = 64  # slots; self-attention memory grows by whole blocks
 
 
@@ -22,7 +24,8 @@ class KVCache:
     The axis order of `keys` and `values` puts layers beside slots, so that the keys of a group of
     neighbouring layers, laid end to end along the key axis, are a view (`group`): that is how
     KVSPN reads its host. In beam search a window holds several rows, neighbours of one another
-    (row = window * beams + beam), and what they hear is stored once for all of them.
+    (row = window * beams + beam), and what they hear is stored once for all of them. So it is for
+    rows that say one window in several languages; those come and go one by one (`sharing`).
     """
 
     keys: Tensor  # (rows, heads, layers, slots, head_dim)
@@ -31,20 +34,27 @@ class KVCache:
     cross_values: Tensor  # (layers, windows, heads, frames, head_dim)
     limit: int  # slots; positions the model has an embedding for
     cross_mask: Tensor | None = None  # (windows, frames), True where there is sound; None: all
+    sharing: Sharing | None = None  # None: `beams` rows a window
 
     @classmethod
     def empty(
-        cls, cross: Tensor, limit: int, beams: int = 1, mask: Tensor | None = None
+        cls,
+        cross: Tensor,
+        limit: int,
+        beams: int = 1,
+        mask: Tensor | None = None,
+        sharing: Sharing | None = None,
     ) -> KVCache:
-        """A cache without tokens, `beams` rows a window.
+        """A cache without tokens, `beams` rows a window, or rows as `sharing` has them.
 
         `cross` is (2, layers, windows, heads, frames, head_dim); `mask`, (windows, frames), is True
         where there is sound, None where that is everywhere.
         """
         _, layers, windows, heads, _, head_dim = cross.shape
-        shape = (windows * beams, heads, layers, min(BLOCK, limit), head_dim)
+        rows = windows * beams if sharing is None else len(sharing.places)
+        shape = (rows, heads, layers, min(BLOCK, limit), head_dim)
         keys, values = cross.new_zeros(shape), cross.new_zeros(shape)
-        return cls(keys, values, cross[0], cross[1], limit, mask)
+        return cls(keys, values, cross[0], cross[1], limit, mask, sharing)
 
     @property
     def rows(self) -> int:
@@ -94,13 +104,16 @@ class KVCache:
     def select(self, rows: Tensor) -> None:
         """Keep `rows`, an index (kept,), in that order; a row may be named twice.
 
-        Windows of several rows stay or leave whole.
+        Windows of several beams stay or leave whole; one that rows share leaves with the last.
         """
         windows = self.windows(rows)
-        self.cross_keys = self.cross_keys[:, windows]
-        self.cross_values = self.cross_values[:, windows]
-        if self.cross_mask is not None:
-            self.cross_mask = self.cross_mask[windows]
+        if self.sharing is None or len(windows) < len(self.sharing.slots):
+            self.cross_keys = self.cross_keys[:, windows]
+            self.cross_values = self.cross_values[:, windows]
+            if self.cross_mask is not None:
+                self.cross_mask = self.cross_mask[windows]
+        if self.sharing is not None:
+            self.sharing = Sharing.of(torch.searchsorted(windows, self.sharing.sounds[rows]))
         self.reorder(rows)
 
     def reorder(self, rows: Tensor) -> None:
@@ -108,6 +121,8 @@ class KVCache:
         self.keys, self.values = self.keys[rows], self.values[rows]
 
     def windows(self, rows: Tensor) -> Tensor:
-        """The windows that `rows`, whole windows in any order of their beams, belong to."""
+        """The windows that `rows` belong to; in their order, and whole, where these are beams."""
+        if self.sharing is not None:
+            return torch.tensor(sorted({*self.sharing.sounds[rows].tolist()}), device=rows.device)
         beams = self.beams
         return rows[::beams] // beams

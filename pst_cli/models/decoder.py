@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from pst_cli.models.cache import KVCache
 from pst_cli.models.linear import Affine, Norm, State, attend
+from pst_cli.models.sharing import Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,14 +32,21 @@ def merge_heads(states: Tensor) -> Tensor:
 
 
 def attend_window(
-    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor | None = None,
+    sharing: Sharing | None = None,
 ) -> Tensor:
     """Attention of rows to their windows' sound: (rows, heads, seq, head_dim), as `query`.
 
     `keys` and `values` are (windows, heads, frames, head_dim). The beams of a window go into the
     query axis, so that its sound is neither copied nor stored for each. `mask`, (windows, 1, 1,
-    frames), is True where there is sound; None: everywhere.
+    frames), is True where there is sound; None: everywhere. `sharing` tells whose window is whose
+    where that is not one number of rows for each.
     """
+    if sharing is not None:
+        return attend_window(sharing.spread(query), keys, values, mask)[sharing.places]
     rows, windows = len(query), len(keys)
     if rows == windows:
         return attend(query, keys, values, mask)
@@ -116,6 +124,7 @@ class DecoderLayer:
             cache.cross_keys[self.index],
             cache.cross_values[self.index],
             cache.seen(),
+            cache.sharing,
         )
         return self.cross_out(merge_heads(attended))
 
@@ -136,13 +145,22 @@ class Decoder:
         """Positions the decoder can hold, prompt included (448 in every Whisper)."""
         return len(self.positions)
 
-    def open(self, encoded: Tensor, beams: int = 1, mask: Tensor | None = None) -> KVCache:
+    def open(
+        self,
+        encoded: Tensor,
+        beams: int = 1,
+        mask: Tensor | None = None,
+        windows: Sequence[int] | None = None,
+    ) -> KVCache:
         """A cache for windows whose encoder states are (windows, frames, d_model).
 
-        `mask`, (windows, frames), is True where there is sound; None: everywhere.
+        `mask`, (windows, frames), is True where there is sound; None: everywhere. `windows` names
+        the one that each row hears; without it there are `beams` rows for each.
         """
         cross = torch.stack([layer.cross(encoded) for layer in self.layers], dim=1)
-        return KVCache.empty(cross, self.limit, beams, mask)
+        index = None if windows is None else torch.tensor(windows, device=encoded.device)
+        sharing = None if index is None else Sharing.of(index)
+        return KVCache.empty(cross, self.limit, beams, mask, sharing)
 
     def __call__(self, tokens: Tensor, starts: Sequence[int], cache: KVCache) -> Tensor:
         """Final hidden states, (rows, seq, d_model), of `tokens`, (rows, seq), written to `cache`.

@@ -19,43 +19,7 @@ from pst_cli.models.decoder import Decoder
 
 if TYPE_CHECKING:
     from pst_cli.models.kvspn import Pair
-
-
-@dataclass(frozen=True, slots=True)
-class Sharing:
-    """Rows that attend to the same sound, laid side by side for it."""
-
-    slots: Tensor  # (sounds, most), a row in each; what is left over holds some row again
-    places: Tensor  # (rows,), where each row lies in `slots`, flattened
-
-    @classmethod
-    def of(cls, sounds: Tensor) -> Sharing:
-        """From the number of the sound that each row attends to, (rows,); every one is there."""
-        listed = sounds.tolist()
-        rows: list[list[int]] = [[] for _ in range(max(listed) + 1)]
-        for row, sound in enumerate(listed):
-            rows[sound].append(row)
-        most = max(map(len, rows))
-        slots = [one + one[:1] * (most - len(one)) for one in rows]
-        places = [0] * len(listed)
-        for sound, one in enumerate(rows):
-            for slot, row in enumerate(one):
-                places[row] = sound * most + slot
-        return cls(torch.tensor(slots), torch.tensor(places))
-
-    def to(self, device: torch.device) -> Sharing:
-        """The same on `device`."""
-        return Sharing(self.slots.to(device), self.places.to(device))
-
-    def joined(self, states: Tensor) -> Tensor:
-        """(rows, seq, d_model) -> (sounds, most * seq, d_model)."""
-        sounds, most = self.slots.shape
-        return states[self.slots.flatten()].reshape(sounds, most * states.shape[1], -1)
-
-    def parted(self, joined: Tensor) -> Tensor:
-        """What `joined` put together: -> (rows, seq, d_model)."""
-        sounds, most = self.slots.shape
-        return joined.reshape(sounds * most, -1, joined.shape[-1])[self.places]
+    from pst_cli.models.sharing import Sharing
 
 
 @dataclass(frozen=True, slots=True)

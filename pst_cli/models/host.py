@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from pst_cli.errors import ModelError
 from pst_cli.models.adapter import Adapter, fingerprint, read_json, read_state
+from pst_cli.models.alignment import alignment_heads
 from pst_cli.models.context import Context, taught_context
 from pst_cli.models.decoder import Decoder
 from pst_cli.models.features import LogMel
@@ -108,7 +109,11 @@ class Host:
         self.config = model.config
         self.device, self.dtype = model.device, model.dtype
         self.tokens = special_tokens(tokenizer, model.generation_config)
-        self.alignment_heads = getattr(model.generation_config, "alignment_heads", None)
+        self.alignment_heads = alignment_heads(
+            getattr(model.generation_config, "alignment_heads", None),
+            model.config.decoder_layers,
+            model.config.decoder_attention_heads,
+        )
         self._tokenizer, self._features = tokenizer, LogMel(features, str(model.device))
         self.encoder = model.model.encoder
         self.encoder_sums = _sums(self.encoder)
@@ -163,9 +168,15 @@ class Host:
         return encoder.layer_norm(states)  # type: ignore[no-any-return]
 
     @torch.inference_mode()
-    def open(self, encoded: Tensor, beams: int = 1, mask: Tensor | None = None) -> Session:
-        """Begin decoding windows, `beams` rows each; see `Decoder.open`."""
-        return Session(self.decoder, self.decoder.open(encoded, beams, mask))
+    def open(
+        self,
+        encoded: Tensor,
+        beams: int = 1,
+        mask: Tensor | None = None,
+        windows: Sequence[int] | None = None,
+    ) -> Session:
+        """Begin decoding windows, `beams` rows each or as `windows` says; see `Decoder.open`."""
+        return Session(self.decoder, self.decoder.open(encoded, beams, mask, windows))
 
     @torch.inference_mode()
     def language_scores(

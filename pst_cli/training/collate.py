@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-    from pst_cli.models.forced import Sharing
+    from pst_cli.models.sharing import Sharing
     from pst_cli.training.examples import Example
 
 IGNORED = -100  # the label of positions that teach nothing, as PyTorch's losses know it

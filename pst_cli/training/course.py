@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pst_cli.errors import DataError
-from pst_cli.models.forced import Sharing
+from pst_cli.models.sharing import Sharing
 from pst_cli.training.collate import Batch, Ears, collate, totals
 from pst_cli.training.plan import Source, batches, share
 
