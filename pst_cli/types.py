@@ -56,7 +56,8 @@ class Segment:
     """One stretch of decoded text; times in file seconds.
 
     `flags` names the guards that found it doubtful ("repetition", "low-probability"); the
-    figures are those of the window it came from.
+    figures are those of the window it came from. `marks` say when places inside `text` are spoken,
+    as (characters before it, seconds in the file), both rising; empty where nobody asked.
     """
 
     start: float
@@ -67,6 +68,7 @@ class Segment:
     no_speech_probability: float = 0.0
     temperature: float = 0.0
     flags: tuple[str, ...] = ()
+    marks: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from pst_cli.decoding.marks import marks
 from pst_cli.decoding.timestamps import Stretch, left_open, stretches
 from pst_cli.types import SAMPLE_RATE, Segment, SpecialTokens, Window
 
@@ -20,9 +22,12 @@ Text = Callable[[Sequence[int]], str]
 
 
 def segments(
-    judged: Judged, window: Window, special: SpecialTokens, text: Text
+    judged: Judged, window: Window, special: SpecialTokens, text: Text, times: Sequence[float] = ()
 ) -> tuple[list[Segment], Window | None]:
-    """The segments of one window, and the rest of it that is still to be heard, if any."""
+    """The segments of one window, and the rest of it that is still to be heard, if any.
+
+    `times` are those of its text tokens (`alignment.token_times`); none: segments have no marks.
+    """
     if judged.silent:
         return [], None
     tokens = judged.decoded.tokens
@@ -30,11 +35,17 @@ def segments(
     rest = _rest(window, consumed)
     if rest is None and consumed < window.seconds:  # too little to hear again: take it as it is
         found.append(Stretch(consumed, window.seconds, left_open(tokens, special)))
-    made = [_segment(stretch, judged, window, text) for stretch in found]
+    left = iter(times)
+    made = [
+        _segment(stretch, judged, window, text, list(islice(left, len(stretch.tokens))))
+        for stretch in found
+    ]
     return [segment for segment in made if segment is not None], rest
 
 
-def _segment(stretch: Stretch, judged: Judged, window: Window, text: Text) -> Segment | None:
+def _segment(
+    stretch: Stretch, judged: Judged, window: Window, text: Text, times: Sequence[float]
+) -> Segment | None:
     """None where the host spoke of the padding behind the window's end, or said nothing."""
     words = text(stretch.tokens).strip()
     if stretch.start >= window.seconds or not words:
@@ -50,6 +61,7 @@ def _segment(stretch: Stretch, judged: Judged, window: Window, text: Text) -> Se
         no_speech_probability=judged.decoded.no_speech_probability,
         temperature=judged.temperature,
         flags=judged.flags,
+        marks=marks(stretch.tokens, [window.start + time for time in times], text, (start, end)),
     )
 
 
