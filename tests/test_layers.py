@@ -25,6 +25,7 @@ LAYERS = {  # first name below pst_cli -> layer
     "decoding": 2,
     "pipeline": 3,
     "batch": 3,
+    "files": 3,
     "methods": 3,
     "weights": 3,
     "export": 3,
@@ -73,6 +74,8 @@ HOMES = {  # outside library -> who may import it
     "py3langid": {"evaluate"},
     "accelerate": {"training"},
     "peft": {"training"},
+    "pysubs2": {"subtitles"},
+    "rjieba": {"subtitles"},
     "whisper": {"bench"},
 }
 FILES = sorted(ROOT.rglob("*.py"))

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pst_cli.errors import UsageError
-from pst_cli.subtitles.cues import cues, limits_for
-from pst_cli.subtitles.layout import Limits
+from pst_cli.subtitles.cues import cues
+from pst_cli.subtitles.styles import Style, style_for
 from pst_cli.subtitles.text import clean, width
 from pst_cli.types import Cue, Segment
 
@@ -32,8 +32,8 @@ SEGMENTS = st.lists(
 
 
 def cut(text: str, language: str = "en", end: float = 10.0, **limits: int) -> list[Cue]:
-    bounds = Limits(**limits) if limits else None
-    return list(cues([Segment(0.0, end, text)], language, bounds))
+    style = Style(name="own", **limits) if limits else None
+    return list(cues([Segment(0.0, end, text)], language, style))
 
 
 def lines(text: str, language: str = "en") -> list[str]:
@@ -103,8 +103,8 @@ def test_a_line_breaks_after_punctuation_before_it_balances() -> None:
 
 def test_without_punctuation_the_lines_are_balanced_with_the_longer_below() -> None:
     assert lines("I was going to the store to buy some milk and then I saw him") == [
-        "I was going to the store to",
-        "buy some milk and then I saw him",
+        "I was going to the store",
+        "to buy some milk and then I saw him",
     ]
 
 
@@ -235,11 +235,11 @@ def test_a_cue_comes_out_as_soon_as_the_next_has_begun() -> None:
 
 
 def test_chinese_has_narrower_lines_than_the_rest() -> None:
-    assert limits_for("zh") == Limits(columns=32, lines=2)
-    assert limits_for("fr") == Limits(columns=42, lines=2)
+    assert style_for("plain", "zh").columns == 32
+    assert style_for("plain", "fr").columns == 42
 
 
 @pytest.mark.parametrize("bad", [{"columns": 1}, {"lines": 0}])
 def test_limits_that_hold_nothing_are_refused(bad: dict[str, int]) -> None:
     with pytest.raises(UsageError):
-        Limits(**bad)
+        Style(name="own", **bad)

@@ -1,56 +1,67 @@
-"""Turns segments into cues, one after another as they are decoded."""
+"""Turns segments into cues, as they are decoded."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from itertools import accumulate, pairwise
+import math
 from typing import TYPE_CHECKING
 
-from pst_cli.subtitles.layout import CHINESE, Limits, layout
-from pst_cli.subtitles.text import clean, width
-from pst_cli.subtitles.times import milliseconds
-from pst_cli.types import Cue, Segment
+from pst_cli.subtitles.cutting import Shown, cut
+from pst_cli.subtitles.spoken import Spoken, chained, spoken
+from pst_cli.subtitles.styles import PLAIN, Style, style_for
+from pst_cli.subtitles.text import length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from pst_cli.types import Cue, Segment
 
-def limits_for(language: str) -> Limits:
-    """What a cue in `language` may hold."""
-    return CHINESE if language == "zh" else Limits()
+APART = 2000  # ms; what is said before a longer silence is laid out without what comes after it
+AHEAD = 30_000  # ms; without such a silence, cues are laid out when so much is known ...
+KEPT = 2  # ... but for the last ones, which what follows may change
 
 
-def cues(segments: Iterable[Segment], language: str, limits: Limits | None = None) -> Iterator[Cue]:
+def cues(segments: Iterable[Segment], language: str, style: Style | None = None) -> Iterator[Cue]:
     """Cues in order, none empty, none overlapping, each at least 1 ms long.
 
-    Lazy, one cue behind: a cue is held back until the next one's start is known, which may cut
-    its end short. The words are those of the segments, whatever `limits` (by default those of
-    `language`). ValueError on a time that is negative or not a number.
+    Lazy: cues come out after a silence, or half a minute behind; in a style whose segments stand
+    alone (plain, the default) as soon as the next segment is known, which may cut the last cue's
+    end short. The words are those of the segments in `language`, whatever the style.
+    ValueError on a time that is negative or not a number.
     """
-    limits = limits or limits_for(language)
-    return _in_turn(cue for segment in segments for cue in _cut(segment, limits))
+    style = style or style_for(PLAIN.name, language)
+    held: list[Spoken] = []
+    floor = 0.0
+    for segment in segments:
+        found = spoken(segment, language, style.columns)
+        if not found:
+            continue
+        if held:
+            shown, held = _settled(held, style, floor, found[0].start)
+            floor = shown[-1].following if shown else floor
+            yield from (one.cue for one in shown)
+        held = chained(held, found, language) if held else found
+    if held:
+        yield from (one.cue for one in cut(held, style, floor, math.inf))
 
 
-def _cut(segment: Segment, limits: Limits) -> Iterator[Cue]:
-    """The cues of one segment, its time shared in proportion to display width."""
-    text = clean(segment.text)
-    if not text:
-        return
-    start, end = milliseconds(segment.start), milliseconds(segment.end)
-    blocks = layout(text, limits)
-    widths = [0, *accumulate(sum(map(width, lines)) for lines in blocks)]
-    marks = [start + (end - start) * done // widths[-1] for done in widths]
-    for (begin, finish), lines in zip(pairwise(marks), blocks, strict=True):
-        yield Cue(begin, finish, lines)
+def duration(cue: Cue) -> float:
+    """Seconds that a cue stands."""
+    return (cue.end - cue.start) / 1000
 
 
-def _in_turn(loose: Iterable[Cue]) -> Iterator[Cue]:
-    """Make times strictly rise: a cue that starts early ends the one before it."""
-    held: Cue | None = None
-    for cue in loose:
-        start = cue.start if held is None else max(cue.start, held.start + 1)
-        if held is not None:
-            yield replace(held, end=min(held.end, start))
-        held = replace(cue, start=start, end=max(cue.end, start + 1))
-    if held is not None:
-        yield held
+def reading_speed(cue: Cue) -> float:
+    """Characters a second; infinite for a cue that does not last."""
+    seconds = duration(cue)
+    return sum(map(length, cue.lines)) / seconds if seconds > 0 else math.inf
+
+
+def _settled(
+    held: list[Spoken], style: Style, floor: float, until: int
+) -> tuple[list[Shown], list[Spoken]]:
+    """The cues that what begins at `until` cannot change, and what is held on to."""
+    if not style.join or until - held[-1].end > APART:
+        return cut(held, style, floor, until), []
+    if held[-1].end - held[0].start < AHEAD:
+        return [], held
+    shown = cut(held, style, floor, until)[:-KEPT]
+    return shown, held[shown[-1].end :] if shown else held

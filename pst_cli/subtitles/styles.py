@@ -23,13 +23,18 @@ class Style:
     gap: int = 0  # between two cues, at least
     chain: int = 0  # a gap below this is closed to `gap`
     linger: float = math.inf  # how long text may stand after the voice, to be read
+    delay: int = 0  # how far behind its voice a cue may begin, where the one before is still read
+    join: int = 0  # a silence up to this may stand inside a cue; at 0 every segment stands alone
 
     def __post_init__(self) -> None:
-        if self.columns < 2 or self.lines < 1:  # noqa: PLR2004 - one Chinese character
+        if self.columns < 2 or self.lines < 1:
             raise UsageError(
                 f"a cue cannot be {self.columns} columns wide and {self.lines} lines high"
             )
 
+
+_DELAY = 800  # ms; our own choice: a viewer forgives text that comes so late, not text cut short
+_JOIN = 500  # ms; a longer silence is heard as a pause
 
 NETFLIX = Style(
     name="netflix",
@@ -39,9 +44,20 @@ NETFLIX = Style(
     gap=math.ceil(2 * FRAME),
     chain=500,  # half a second, 12 frames
     linger=500,
+    delay=_DELAY,
+    join=_JOIN,
 )
-BBC = Style(name="bbc", columns=37, speed=15, shortest=1000, longest=7000, linger=1500)
-TED = Style(name="ted", speed=21, shortest=1000, longest=7000)
+BBC = Style(
+    name="bbc",
+    columns=37,
+    speed=15,
+    shortest=1000,
+    longest=7000,
+    linger=1500,
+    delay=_DELAY,
+    join=_JOIN,
+)
+TED = Style(name="ted", speed=21, shortest=1000, longest=7000, delay=_DELAY, join=_JOIN)
 PLAIN = Style(name="plain")
 STYLES = {style.name: style for style in (NETFLIX, BBC, TED, PLAIN)}
 
