@@ -10,6 +10,7 @@ import typer
 from pst_cli import __version__, console
 from pst_cli.commands import (
     bench,
+    check,
     data,
     download,
     evaluate,
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 translate.register(app)
 subtitle.register(app)
+check.register(app)
 download.register(app)
 models.register(app)
 bench.register(app)

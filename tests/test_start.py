@@ -7,7 +7,17 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "numpy", "av", "soundfile", "soxr", "silero_vad", "safetensors")
+HEAVY = (
+    "torch",
+    "transformers",
+    "numpy",
+    "av",
+    "soundfile",
+    "soxr",
+    "silero_vad",
+    "safetensors",
+    "pysubs2",
+)
 HEAVY += (
     "huggingface_hub",
     "tokenizers",
@@ -17,10 +27,10 @@ HEAVY += (
     "peft",
     "ctranslate2",
 )
-COMMANDS = ((), ("translate",), ("subtitle",), ("download",), ("models",), ("bench",))
+COMMANDS = ((), ("translate",), ("subtitle",), ("check",), ("download",), ("models",), ("bench",))
 COMMANDS += tuple(("models", name) for name in ("list", "path", "verify", "rm"))
 COMMANDS += (("evaluate",), ("prune",), ("export",), ("data",), ("train",))
-COMMANDS += (("data", "check"), ("data", "import"))
+COMMANDS += tuple(("data", name) for name in ("check", "import", "build", "label"))
 COMMANDS += tuple(("train", name) for name in ("host", "student", "kvspn"))
 
 

@@ -6,6 +6,8 @@ import html
 import json
 import math
 import re
+from dataclasses import replace
+from itertools import pairwise
 
 import pysubs2
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pst_cli.subtitles.cues import cues
-from pst_cli.subtitles.formats import FORMATS, Meta, render, stream
+from pst_cli.subtitles.formats import FORMATS, Meta, Writing, render, stream
 from pst_cli.types import Cue, Segment
 
 META = Meta(source="clip.wav", source_language="en", target_language="fr", model="base")
@@ -56,6 +58,30 @@ et il fait beau.
 00:01:02.000 --> 00:01:03.000
 a &lt; b &amp;&amp; c --&gt; d e
 
+"""
+
+ASS = """\
+[Script Info]
+WrapStyle: 0
+ScaledBorderAndShadow: yes
+Collisions: Normal
+PlayResX: 1920
+PlayResY: 1080
+ScriptType: v4.00+
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, \
+Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, \
+Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Arial,60,&H00FFFFFF,&H000000FF,&H00000000,&H00000000,0,0,0,0,100,100,0,0,1,3,0,2,\
+96,96,54,1
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Dialogue: 0,0:00:00.00,0:00:01.50,Default,,0,0,0,,Bonjour à tous.
+Dialogue: 0,0:01:00.00,0:01:02.00,Default,,0,0,0,,Nous sommes aujourd'hui à Paris,\\N\
+et il fait beau.
+Dialogue: 0,0:01:02.00,0:01:03.00,Default,,0,0,0,,a < b && c --> d e
 """
 
 TXT = """\
@@ -104,7 +130,7 @@ def timelines(draw: st.DrawFn, hours: int) -> list[Cue]:
 
 
 @pytest.mark.parametrize(
-    ("name", "golden"), [("srt", SRT), ("vtt", VTT), ("txt", TXT), ("tsv", TSV)]
+    ("name", "golden"), [("srt", SRT), ("vtt", VTT), ("ass", ASS), ("txt", TXT), ("tsv", TSV)]
 )
 def test_a_document_reads_as_its_format_does(name: str, golden: str) -> None:
     assert whole(name, SEGMENTS) == golden
@@ -130,6 +156,54 @@ def test_pysubs2_reads_back_every_vtt_cue(shown: list[Cue]) -> None:
     assert [squeezed(html.unescape(e.text)) for e in read] == [squeezed(text) for text in texts]
 
 
+@given(timelines(hours=9))
+def test_pysubs2_reads_back_every_ass_cue_to_its_hundredth_of_a_second(shown: list[Cue]) -> None:
+    plain = [replace(cue, lines=tuple(re.sub("[{}]", "x", x) for x in cue.lines)) for cue in shown]
+    read = pysubs2.SSAFile.from_string(subtitles("ass", *plain), "ass")
+    texts = [e.plaintext.replace("\u2060", "") for e in read]
+    assert texts == [squeezed(cue.text) for cue in plain]
+    assert all(e.start < e.end for e in read)
+    assert all(a.end <= b.start for a, b in pairwise(read))
+    for e, cue in zip(read, plain, strict=True):
+        assert abs(e.start - cue.start) <= 5 + 10 * len(plain)
+        assert e.end >= cue.end - 5
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("{\\an8} {x}", "\\{{}\\an8} \\{{}x}"),
+        ("a\\Nb \\{c}", "a\\\u2060Nb \\\u2060\\{{}c}"),
+        ("C:\\temp\\", "C:\\temp\\"),
+    ],
+)
+def test_what_looks_like_a_command_is_only_text_in_ass(said: str, written: str) -> None:
+    assert subtitles("ass", Cue(0, 10, (said,))).endswith(f",,{written}\n")
+
+
+def test_ass_cues_shorter_than_its_clock_can_tell_still_last_and_follow_one_another() -> None:
+    text = subtitles("ass", Cue(0, 2, ("a",)), Cue(2, 4, ("b",)), Cue(4, 3_600_000_000, ("c",)))
+    times = re.findall(r"Dialogue: 0,(.*?),Default", text)
+    assert times == ["0:00:00.00,0:00:00.01", "0:00:00.01,0:00:00.02", "0:00:00.02,1000:00:00.00"]
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_mark_and_windows_line_ends_are_written_where_asked_for(name: str) -> None:
+    text = render(name, SEGMENTS, cues(SEGMENTS, "fr"), META, Writing(bom=True, crlf=True))
+    plain = whole(name, SEGMENTS)
+    assert text.removeprefix("\ufeff") == plain.replace("\n", "\r\n")
+    assert text.startswith("\ufeff") is (name != "json")
+
+
+def test_cues_that_overlap_are_put_one_after_another() -> None:
+    text = subtitles("vtt", Cue(0, 20, ("a",)), Cue(10, 15, ("b",)), Cue(10, 30, ("c",)))
+    assert re.findall(r"00:00:00\.(\d+) --> 00:00:00\.(\d+)", text) == [
+        ("000", "020"),
+        ("020", "021"),
+        ("021", "030"),
+    ]
+
+
 @given(timelines(hours=200), st.sampled_from(["srt", "vtt"]))
 def test_only_timing_lines_hold_an_arrow_and_blocks_split_at_blank_lines(
     shown: list[Cue], name: str
@@ -153,7 +227,7 @@ def test_blank_lines_inside_a_cue_are_left_out_and_the_counter_stays_whole() -> 
     )
 
 
-@pytest.mark.parametrize("name", ["srt", "vtt"])
+@pytest.mark.parametrize("name", ["srt", "vtt", "ass"])
 @pytest.mark.parametrize("times", [(-1, 5), (math.nan, 5), (0, math.nan), (5, 5), (7, 5)])
 def test_a_cue_that_cannot_be_shown_is_refused(name: str, times: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"cannot stand at|must end after"):
@@ -186,7 +260,9 @@ def test_the_stream_gives_the_first_cue_before_the_second_segment_but_one(name: 
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_nothing_said_is_still_a_valid_document(name: str) -> None:
     empty = whole(name, [])
-    assert empty == {"vtt": "WEBVTT\n\n", "tsv": "start\tend\ttext\n"}.get(name, empty)
+    heads = {"srt": "", "vtt": "WEBVTT\n\n", "ass": ASS.partition("Dial")[0]}
+    heads |= {"txt": "", "tsv": "start\tend\ttext\n"}
+    assert empty == heads.get(name, empty)
     if name == "json":
         assert json.loads(empty)["segments"] == []
 
