@@ -1,25 +1,38 @@
 """A run over many files: results are written, whole, as each file finishes.
 
-Events pass through; a finished file becomes `Written`, or `Failed` where its result cannot be
+Events pass through; a finished file becomes `Written`, or `Failed` where a result of it cannot be
 written. Nothing that goes wrong with one file touches another.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pst_cli.errors import OutputError
-from pst_cli.outputs import Job, write_atomic
+from pst_cli.files import Wanted
+from pst_cli.outputs import UNKNOWN, Job, Version, write_atomic
 from pst_cli.pipeline import Event, Failed, Finished, Heard
+from pst_cli.subtitles.bilingual import render_both
 from pst_cli.subtitles.cues import cues
-from pst_cli.subtitles.formats import Meta, render
+from pst_cli.subtitles.formats import AS_IS, Meta, Writing, render
+from pst_cli.subtitles.styles import PLAIN, style_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pst_cli.types import Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What results have in common."""
+
+    model: str
+    style: str = PLAIN.name
+    writing: Writing = AS_IS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +52,74 @@ class Skipped:
     file: Path
 
 
-def split_done(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
-    """Jobs still to do, and those whose every output exists (and is not empty)."""
-    todo: list[Job] = []
-    done: list[Job] = []
+def split_done(jobs: Sequence[Job]) -> tuple[list[Job], list[Path]]:
+    """Jobs still to do, and the inputs that need none of them.
+
+    Done is a language of an input whose every output exists (and is not empty) in one version.
+    """
+    done = {(job.source, job.version.target) for job in jobs if _is_there(job)}
+    todo = [job for job in jobs if (job.source, job.version.target) not in done]
+    inputs = dict.fromkeys(job.source for job in jobs)
+    return todo, [source for source in inputs if source not in {job.source for job in todo}]
+
+
+def _is_there(job: Job) -> bool:
+    return all(path.is_file() and path.stat().st_size for path in job.outputs.values())
+
+
+def wanted(jobs: Iterable[Job]) -> list[Wanted]:
+    """Each input of `jobs`, in order, with the languages that they are for."""
+    found: dict[Path, list[str]] = defaultdict(list)
     for job in jobs:
-        there = all(path.is_file() and path.stat().st_size for path in job.outputs.values())
-        (done if there else todo).append(job)
-    return todo, done
+        found[job.source].append(job.version.target)
+    return [Wanted(source, tuple(dict.fromkeys(targets))) for source, targets in found.items()]
 
 
 def write_results(
-    events: Iterable[Event], jobs: Sequence[Job], target: str, model: str
+    events: Iterable[Event], jobs: Sequence[Job], look: Look
 ) -> Iterator[Event | Written]:
-    """Pass events on, writing each job's results when its file finishes."""
-    outputs = {job.source: job for job in jobs}
-    heard: dict[Path, list[Segment]] = {}
+    """Pass events on, writing each input's results when it finishes."""
+    planned: dict[Path, list[Job]] = defaultdict(list)
+    for job in jobs:
+        planned[job.source].append(job)
+    heard: dict[Path, dict[str, list[Segment]]] = defaultdict(lambda: defaultdict(list))
     for event in events:
         if isinstance(event, Heard):
-            heard.setdefault(event.file, []).extend(event.segments)
+            heard[event.file][event.target] += event.segments
         if not isinstance(event, Finished):
             yield event
             continue
-        found = heard.pop(event.file, [])
-        meta = Meta(str(event.file), event.source, target, model)
-        try:
-            yield _write(outputs[event.file], found, meta, event)
-        except OutputError as error:
-            yield Failed(event.file, error)
+        spoken = (None, event.source or UNKNOWN)
+        mine = [job for job in planned[event.file] if job.version.spoken in spoken]
+        yield _written(mine, heard.pop(event.file, {}), event, look)
 
 
-def _write(job: Job, found: list[Segment], meta: Meta, event: Finished) -> Written:
-    for name, path in job.outputs.items():
-        write_atomic(path, render(name, found, cues(found, meta.target_language), meta))
-    return Written(event.file, event.seconds, tuple(job.outputs.values()), event.notes)
+def _written(
+    jobs: Iterable[Job], heard: Mapping[str, list[Segment]], event: Finished, look: Look
+) -> Written | Failed:
+    """Write what can be written, even where something cannot."""
+    outputs: list[Path] = []
+    errors: list[OutputError] = []
+    for job in jobs:
+        meta = Meta(str(event.file), event.source, job.version.target, look.model)
+        for name, path in job.outputs.items():
+            try:
+                write_atomic(path, document(name, heard, job.version, meta, look))
+                outputs.append(path)
+            except OutputError as error:
+                errors.append(error)
+    if errors:
+        return Failed(event.file, errors[0])
+    return Written(event.file, event.seconds, tuple(outputs), event.notes)
+
+
+def document(
+    name: str, heard: Mapping[str, Sequence[Segment]], version: Version, meta: Meta, look: Look
+) -> str:
+    """One version of a file in one format, of what was heard of it in each language."""
+    said = heard.get(version.target, ())
+    if version.spoken in (None, UNKNOWN, version.target):
+        shown = cues(said, version.target, style_for(look.style, version.target))
+        return render(name, said, shown, meta, look.writing)
+    transcript = heard.get(version.spoken or "", ())
+    return render_both(name, transcript, said, meta, look.style, look.writing)

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from pst_cli.console import display
 from pst_cli.errors import OutputError, UsageError
+from pst_cli.types import LANGUAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _ELSEWHERE = "Choose another directory with --output-dir."
 _FREE = f"Free some space and run again. {_ELSEWHERE}"
@@ -37,17 +38,45 @@ _REASONS = {
 }
 
 
+UNKNOWN = "und"  # ISO 639: a language that is not known, as where nothing was said
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a result is in: a language, or that with the language spoken above it."""
+
+    target: str
+    spoken: str | None = None
+
+    @property
+    def label(self) -> str:
+        """As names of files hold it."""
+        return self.target if self.spoken is None else f"{self.spoken}-{self.target}"
+
+
+def versions(targets: Sequence[str], spoken: str | None, *, bilingual: bool) -> list[Version]:
+    """The versions to plan for; a language that is yet to be heard may be any."""
+    if not bilingual:
+        return [Version(target) for target in targets]
+    may_be = (spoken,) if spoken else (*LANGUAGES, UNKNOWN)
+    return [Version(target, one) for target in targets for one in may_be]
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One input with the file that each format goes to."""
+    """One version of one input, with the file that each format goes to.
+
+    Versions with one target are alternatives: the language spoken says which of them is written.
+    """
 
     source: Path
+    version: Version
     outputs: Mapping[str, Path]
 
 
 def plan(
     inputs: Sequence[Path],
-    target: str,
+    wanted: Sequence[Version],
     formats: Sequence[str],
     directory: Path | None = None,
     roots: Sequence[Path] = (),
@@ -56,7 +85,7 @@ def plan(
 
     An input below one of `roots` (the directories that were searched) keeps its sub-directory
     inside `directory`. Inputs that would share a name keep their extension (`clip.mp3.fr.srt`);
-    those that still do are numbered in the order given. An input given twice makes one job. No
+    those that still do are numbered in the order given. An input given twice counts once. No
     output is ever an input.
     """
     given: dict[Path, Path] = {}
@@ -71,11 +100,20 @@ def plan(
     jobs = []
     for folder, source in zip(folders, sources, strict=True):
         names = _names(source, alone=shared[_key(folder / source.stem)] == 1)
-        choices = ({f: folder / f"{name}.{target}.{f}" for f in formats} for name in names)
-        outputs = next(c for c in choices if taken.isdisjoint(map(_key, c.values())))
-        taken.update(map(_key, outputs.values()))
-        jobs.append(Job(source, outputs))
+        choices = ([_job(source, folder, name, one, formats) for one in wanted] for name in names)
+        made = next(choice for choice in choices if taken.isdisjoint(_keys(choice)))
+        taken.update(_keys(made))
+        jobs += made
     return jobs
+
+
+def _job(source: Path, folder: Path, name: str, version: Version, formats: Sequence[str]) -> Job:
+    outputs = {form: folder / f"{name}.{version.label}.{form}" for form in formats}
+    return Job(source, version, outputs)
+
+
+def _keys(jobs: Iterable[Job]) -> set[str]:
+    return {_key(path) for job in jobs for path in job.outputs.values()}
 
 
 def check_writable(directory: Path) -> None:
@@ -118,12 +156,12 @@ def landing(directory: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 so that `path` holds all of it, or what it held before.
+def write_atomic(path: Path, text: str, encoding: str = "utf-8") -> None:
+    """Write `text` so that `path` holds all of it, or what it held before.
 
-    Lone surrogates are written as backslash escapes. OutputError says why it failed.
+    What `encoding` does not have is written as backslash escapes. OutputError says why it failed.
     """
-    data = text.encode("utf-8", "backslashreplace")
+    data = text.encode(encoding, "backslashreplace")
     temporary = _temporary(path.parent)
     try:
         _refuse_special(path)

@@ -1,19 +1,19 @@
-"""The main job: sound files in, translated segments out, window by window and in batches.
+"""The main job: windows in, translated segments out, in batches of rows.
 
-Windows of one file and of several files share batches. What happens is told as events, in order for
-each file, so that the caller can show and write results while the work goes on.
+A row is one window in one language: a window that is wanted in several is encoded once. What
+happens is told as events, in order for each file, so that the caller can show and write results
+while the work goes on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import torch
 
-from pst_cli.audio import AudioStream, open_audio
 from pst_cli.decoding.acceptance import Acceptance, Greedy, Sampling
+from pst_cli.decoding.alignment import Times, token_times
 from pst_cli.decoding.beam import Search, decode_beams
 from pst_cli.decoding.guards import Guards, Judged, decode_guarded
 from pst_cli.decoding.loop import Decoded, Strategy, decode
@@ -22,35 +22,37 @@ from pst_cli.decoding.rules import TokenRules
 from pst_cli.decoding.segments import segments
 from pst_cli.errors import ModelError, PstError
 from pst_cli.methods import PLAIN, Method
+from pst_cli.models.alignment import listening
 from pst_cli.models.context import Context, padded_alike
 from pst_cli.models.encoded import Encoded
-from pst_cli.models.prompts import Ability, prompt, untrained
 from pst_cli.types import LANGUAGES, Segment, Window
-from pst_cli.vad import speech_windows, whole_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from torch import Tensor
+
     from pst_cli.models.host import Host
 
 VOTERS = 6  # windows; how many a file's source language is voted on by
-FOREIGN = 0.5  # below this share of the vote the six languages together are doubtful
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to translate; `source` None means: hear it."""
 
-    target: str
     source: str | None = None
-    batch_size: int = 8  # windows; the first batches are smaller, so that the first text is early
+    transcript: bool = False  # whether each file is wanted in its own language, too
+    batch_size: int = 8  # rows; the first batches are smaller, so that the first text is early
     vad: bool = True
+    track: int | None = None  # of a container's sound tracks, from 1; None: its default one
     context: Context | None = None  # what windows are padded to; None: as the host was taught
     beams: int = 1  # hypotheses a window at temperature 0; 1: greedy
     top_k: int = 1  # of the host's choices, those that a drafted token may be; above 1: lossy
     guards: Guards = field(default_factory=Guards)
     seed: int = 0  # of the sampling that temperatures above 0 do
+    align: bool = False  # whether segments tell when their words are spoken (`Segment.marks`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +65,17 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A window was decoded: its segments (maybe none), and how far into the file that is."""
+    """A window was decoded into `target`: its segments (maybe none), and how far that is."""
 
     file: Path
+    target: str
     segments: list[Segment]
     position: float  # s
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A file is done; `source` is the language given or voted for."""
+    """A file is done in all languages; `source` is the one given or voted for."""
 
     file: Path
     seconds: float
@@ -103,12 +106,20 @@ Event = Opened | Heard | Finished | Failed | Note
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One window to decode; `encoded`, one row, where that was already done."""
+    """One window to decode into one language; `encoded`, one row, where that was already done."""
 
     file: Path
     window: Window
     prompt: tuple[int, ...]
     encoded: Encoded | None = None
+    target: str = ""  # for who reads the events; the prompt is what the host is asked
+
+
+Waiting: TypeAlias = "tuple[Job, ...] | Event"
+"""What is worked on or told in its turn: a window in all its languages, or something to tell."""
+
+Timed: TypeAlias = tuple[Judged, Times]
+"""A decoded row, and when its tokens are spoken where that was asked for."""
 
 
 class Translator:
@@ -147,7 +158,9 @@ class Translator:
     ) -> list[Decoded]:
         """Decode rows once: by search at temperature 0 where beams are asked for."""
         beams = self.options.beams if temperature == 0 else 1
-        session = self.host.open(heard.host, beams, heard.mask)
+        if beams > 1 or self.method is not PLAIN:  # a drafter listens for one row at a time
+            heard = heard.apart()
+        session = self.host.open(heard.host, beams, heard.mask, heard.windows)
         guide = Guide(self.rules, len(prompts[0]), self.host.tokens.end)
         drafter = self.method.start(session, heard.drafter, guide)
         if beams > 1:
@@ -161,6 +174,21 @@ class Translator:
             return Sampling(temperature, self._generator)
         return Greedy(self.options.top_k)
 
+    def times(
+        self, heard: Encoded, windows: Sequence[Window], judged: Sequence[Judged]
+    ) -> list[Times]:
+        """When the tokens of each row are spoken; nothing where nobody asks."""
+        if not self.options.align:
+            return [()] * len(judged)
+        host = self.host
+
+        def listen(tokens: Tensor) -> Iterator[Tensor]:
+            heads = host.alignment_heads
+            return listening(host.decoder, tokens, heard.host, heads, heard.mask, heard.windows)
+
+        said = [one.decoded for one in judged]
+        return token_times(said, windows, listen, host.tokens, host.decoder.limit)
+
     def vote(self, encoded: Encoded, windows: Sequence[Window]) -> tuple[str, float]:
         """The source language that windows agree on, and its share; louder for longer windows."""
         scores = self.host.language_scores(encoded.host, list(LANGUAGES), encoded.mask)
@@ -170,18 +198,6 @@ class Translator:
         return list(LANGUAGES)[best], float(shares[best])
 
 
-def translate(files: Iterable[Path], translator: Translator) -> Iterator[Event]:
-    """Translate files one after another, their windows in shared batches."""
-    run = Worker(translator)
-    waiting: list[Job | Event] = []
-    for item in _work(files, run):
-        waiting.append(item)
-        if sum(isinstance(one, Job) for one in waiting) >= run.size:
-            yield from run.flush(waiting)
-            waiting = []
-    yield from run.flush(waiting)
-
-
 class Worker:
     """Decodes what has gathered and tells of it in order; remembers which batch size fits."""
 
@@ -189,15 +205,25 @@ class Worker:
         self.translator = translator
         self.size, self.most = 1, translator.options.batch_size
 
-    def flush(self, waiting: Sequence[Job | Event]) -> Iterator[Event]:
-        jobs = [item for item in waiting if isinstance(item, Job)]
-        heard = iter((yield from self.heard(jobs)))
+    def run(self, items: Iterable[Waiting]) -> Iterator[Event]:
+        """Decode and tell; a window's rows stay together, and a batch takes no part of one."""
+        waiting: list[Waiting] = []
+        for item in items:
+            waiting.append(item)
+            if isinstance(item, tuple) and len(_jobs(waiting)) + len(item) > self.size:
+                yield from self._flush(waiting)
+                waiting = []
+        yield from self._flush(waiting)
+
+    def _flush(self, waiting: Sequence[Waiting]) -> Iterator[Event]:
+        heard = iter((yield from self.heard(_jobs(waiting))))
         self.size = min(self.size * 2, self.most)
         for item in waiting:
-            if isinstance(item, Job):
-                yield Heard(item.file, next(heard), item.window.end)
-            else:
+            if not isinstance(item, tuple):
                 yield item
+                continue
+            for job in item:
+                yield Heard(job.file, job.target, next(heard), job.window.end)
 
     def heard(self, jobs: Sequence[Job]) -> Generator[Event, None, list[list[Segment]]]:
         """Segments of each job, the rests of windows heard again until nothing is left."""
@@ -206,9 +232,9 @@ class Worker:
         while todo:
             judged = yield from self._decoded([job for _, job in todo])
             rests = []
-            for (index, job), one in zip(todo, judged, strict=True):
+            for (index, job), (one, times) in zip(todo, judged, strict=True):
                 host = self.translator.host
-                made, rest = segments(one, job.window, host.tokens, host.text)
+                made, rest = segments(one, job.window, host.tokens, host.text, times)
                 found[index] += made
                 if rest is not None:
                     rests.append((index, replace(job, window=rest, encoded=None)))
@@ -219,8 +245,18 @@ class Worker:
         """What is heard of each window, a row each."""
         return (yield from self._fitting(windows, self.translator.encode))
 
-    def _decoded(self, jobs: Sequence[Job]) -> Generator[Event, None, list[Judged]]:
-        return (yield from self._fitting(jobs, self._batch))
+    def _decoded(self, jobs: Sequence[Job]) -> Generator[Event, None, list[Timed]]:
+        return (yield from self._fitting((yield from self._listened(jobs)), self._batch))
+
+    def _listened(self, jobs: Sequence[Job]) -> Generator[Event, None, list[Job]]:
+        """All jobs with what is heard; a window that several name is encoded once."""
+        fresh = {id(job.window): job.window for job in jobs if job.encoded is None}
+        encoded = yield from self.encoded(list(fresh.values()))
+        heard = dict(zip(fresh, encoded, strict=True))
+        return [
+            replace(job, encoded=heard[id(job.window)]) if job.encoded is None else job
+            for job in jobs
+        ]
 
     def _fitting(
         self, items: Sequence[Item], work: Callable[[Sequence[Item]], list[Result]]
@@ -241,46 +277,18 @@ class Worker:
                 yield Note(f"out of memory: going on with --batch-size {self.most}")
         return done
 
-    def _batch(self, jobs: Sequence[Job]) -> list[Judged]:
-        fresh = [job.window for job in jobs if job.encoded is None]
-        encoded = iter(self.translator.encode(fresh) if fresh else ())
-        rows = [next(encoded) if job.encoded is None else job.encoded for job in jobs]
-        return self.translator.decode(Encoded.join(rows), [job.prompt for job in jobs])
+    def _batch(self, jobs: Sequence[Job]) -> list[Timed]:
+        encoded = Encoded.join([job.encoded for job in jobs if job.encoded is not None])
+        judged = self.translator.decode(encoded, [job.prompt for job in jobs])
+        times = self.translator.times(encoded, [job.window for job in jobs], judged)
+        return list(zip(judged, times, strict=True))
+
+
+def _jobs(waiting: Sequence[Waiting]) -> list[Job]:
+    return [job for item in waiting if isinstance(item, tuple) for job in item]
 
 
 def _out_of_memory(error: Exception) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return any(words in str(error) for words in ("allocate memory", "not enough memory"))
-
-
-def _work(files: Iterable[Path], run: Worker) -> Iterator[Job | Event]:
-    """What there is to do and to tell, in order; a file that cannot be read is a Failed."""
-    for file in files:
-        try:
-            with open_audio(file) as audio:
-                yield Opened(file, audio.seconds)
-                yield from _file_work(file, audio, run)
-        except PstError as error:
-            yield Failed(file, error)
-
-
-def _file_work(file: Path, audio: AudioStream, run: Worker) -> Iterator[Job | Event]:
-    options, host = run.translator.options, run.translator.host
-    windows = (speech_windows if options.vad else whole_windows)(audio.blocks())
-    source, heard, encoded = options.source, list[Window](), list[Encoded]()
-    if source is None and host.ability is Ability.STOCK:
-        heard = list(islice(windows, VOTERS))
-        encoded = yield from run.encoded(heard)
-    if heard:
-        source, share = run.translator.vote(Encoded.join(encoded), heard)
-        if share < FOREIGN:
-            yield Note(f"the speech may be none of {', '.join(LANGUAGES)}", file)
-    if source and untrained(host.ability, source, options.target):
-        yield Note(f"this host was not trained to translate {source} into {options.target}")
-    asked = tuple(prompt(host.tokens, host.ability, options.target, source))
-    for window, states in zip(heard, encoded, strict=True):
-        yield Job(file, window, asked, states)
-    for window in windows:
-        yield Job(file, window, asked)
-    yield Finished(file, audio.position, source, tuple(audio.notes))

@@ -100,7 +100,7 @@ def test_output_names_the_file(translate, folder):
 def test_output_of_several_results_is_a_usage_error(translate, no_host):
     done = translate("clip.wav", "--format", "txt,srt", "-o", "here")
     assert done.code == 2
-    assert "--output takes one input and one format" in done.err
+    assert "--output takes one input, one language and one format" in done.err
 
 
 def test_output_dir_keeps_the_folders_below_the_one_searched(translate, folder, speech):

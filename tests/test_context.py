@@ -264,12 +264,12 @@ def host(tiny_checkpoint):
 
 def test_a_translator_hears_each_window_at_its_length(host):
     windows = [window(2.5, 1), window(0.3, 2), window(2.1, 3)]
-    heard = Translator(host, Options("en", context="own")).encode(windows)
+    heard = Translator(host, Options(context="own")).encode(windows)
     assert [len(one.host[0]) for one in heard] == [3 * FRAMES, FRAMES, 3 * FRAMES]
     for one, spoken in zip(heard, windows, strict=True):
         alone = host.encode(host.log_mel([spoken.samples], one.host.shape[1] / FRAMES))
         assert torch.allclose(one.host, alone, atol=1e-4)
-    for options in (Options("en", context="full"), Options("en")):  # this host declares nothing
+    for options in (Options(context="full"), Options()):  # this host declares nothing
         full = Translator(host, options).encode(windows)
         assert [len(one.host[0]) for one in full] == [30 * FRAMES] * 3
 
@@ -277,7 +277,7 @@ def test_a_translator_hears_each_window_at_its_length(host):
 def test_a_batch_of_any_lengths_is_judged_and_voted_on_as_its_windows_alone(host, monkeypatch):
     monkeypatch.setattr(Decoder, "limit", 40)
     guards = Guards(temperatures=(0.0,))
-    translator = Translator(host, Options("en", context="own", guards=guards))
+    translator = Translator(host, Options(context="own", guards=guards))
     translator.rules = TokenRules(host.tokens, VOCABULARY, timestamps=False)
     windows = [window(seconds, seed) for seed, seconds in enumerate((4.0, 0.3, 1.5))]
     prompt = [host.tokens.start, host.tokens.languages["en"], host.tokens.transcribe]
@@ -291,7 +291,7 @@ def test_a_batch_of_any_lengths_is_judged_and_voted_on_as_its_windows_alone(host
 
 
 def test_windows_of_several_lengths_vote_as_they_would_alone(host):
-    translator = Translator(host, Options("en", context="own"))
+    translator = Translator(host, Options(context="own"))
     windows = [window(0.5, 1), window(6.0, 2)]
     heard = translator.encode(windows)
     best, share = translator.vote(Encoded.join(heard), windows)

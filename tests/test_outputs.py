@@ -11,16 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pst_cli.errors import OutputError
-from pst_cli.outputs import check_writable, plan, write_atomic
+from pst_cli.outputs import UNKNOWN, Version, check_writable, plan, versions, write_atomic
+from pst_cli.types import LANGUAGES
 
 NAMES = st.sampled_from(
     ["a", "a.wav", "a.mp3", "A.wav", "a.mp3.wav", "a.wav.2", "a.fr.srt", "a.mp3.fr.srt", "-b.wav"]
 )
+FRENCH = [Version("fr")]
 INPUTS = st.lists(st.builds(lambda d, n: Path(d, n), st.sampled_from(["x", "y", "x/y"]), NAMES))
 
 
 def named(*inputs: str | Path, **options: object) -> list[str]:
-    jobs = plan([Path(i) for i in inputs], "fr", ["srt"], **options)
+    jobs = plan([Path(i) for i in inputs], FRENCH, ["srt"], **options)
     return [str(job.outputs["srt"]) for job in jobs]
 
 
@@ -37,9 +39,32 @@ def test_an_output_goes_to_the_directory_asked_for() -> None:
 
 
 def test_every_format_gets_a_file() -> None:
-    (job,) = plan([Path("clip.wav")], "de", ["srt", "json"])
+    (job,) = plan([Path("clip.wav")], [Version("de")], ["srt", "json"])
     assert job.source == Path("clip.wav")
     assert job.outputs == {"srt": Path("clip.de.srt"), "json": Path("clip.de.json")}
+
+
+def test_every_language_gets_a_file_in_the_order_given() -> None:
+    jobs = plan([Path("clip.wav")], versions(["zh", "de"], "en", bilingual=False), ["srt"])
+    assert [str(job.outputs["srt"]) for job in jobs] == ["clip.zh.srt", "clip.de.srt"]
+
+
+def test_a_bilingual_name_holds_both_languages() -> None:
+    (job,) = plan([Path("clip.wav")], versions(["fr"], "en", bilingual=True), ["srt"])
+    assert job.outputs == {"srt": Path("clip.en-fr.srt")}
+
+
+def test_a_language_yet_to_be_heard_may_be_any_or_none() -> None:
+    may_be = versions(["fr"], None, bilingual=True)
+    assert {one.spoken for one in may_be} == {*LANGUAGES, UNKNOWN}
+    assert {one.target for one in may_be} == {"fr"}
+
+
+def test_the_versions_of_an_input_share_one_name() -> None:
+    inputs = [Path("a.wav"), Path("a.en-fr.srt")]
+    jobs = plan(inputs, versions(["fr"], None, bilingual=True), ["srt"])
+    first = [job.outputs["srt"].name for job in jobs if job.source == inputs[0]]
+    assert all(name.startswith("a.wav.") for name in first)
 
 
 def test_inputs_that_share_a_stem_keep_their_extensions() -> None:
@@ -74,19 +99,20 @@ def test_an_output_never_lands_on_an_input() -> None:
     assert named("a.wav", "a.fr.srt") == ["a.wav.fr.srt", "a.fr.fr.srt"]
 
 
-@given(INPUTS, st.sampled_from([None, Path("x"), Path("out")]), st.booleans())
+@given(INPUTS, st.sampled_from([None, Path("x"), Path("out")]), st.booleans(), st.booleans())
 def test_no_two_outputs_are_one_file_and_none_is_an_input(
-    inputs: list[Path], directory: Path | None, mirror: bool
+    inputs: list[Path], directory: Path | None, mirror: bool, bilingual: bool
 ) -> None:
-    jobs = plan(inputs, "fr", ["srt", "vtt"], directory, [Path("x")] if mirror else [])
+    wanted = versions(["fr", "de"], None, bilingual=bilingual)
+    jobs = plan(inputs, wanted, ["srt", "vtt"], directory, [Path("x")] if mirror else [])
     outputs = [str(path).lower() for job in jobs for path in job.outputs.values()]
-    assert len(set(outputs)) == len(outputs) == 2 * len(set(inputs))
+    assert len(set(outputs)) == len(outputs) == 2 * len(wanted) * len(set(inputs))
     assert not set(outputs) & {str(path).lower() for path in inputs}
 
 
 @pytest.mark.parametrize("name", [b"\xff.wav", b"two\nlines.wav", b"-rf.wav", "日本.wav".encode()])
 def test_names_of_any_bytes_are_planned_and_written(tmp_path: Path, name: bytes) -> None:
-    (job,) = plan([tmp_path / os.fsdecode(name)], "fr", ["srt"])
+    (job,) = plan([tmp_path / os.fsdecode(name)], FRENCH, ["srt"])
     write_atomic(job.outputs["srt"], "said")
     assert names(tmp_path) == [os.fsdecode(name.replace(b".wav", b".fr.srt"))]
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 import numpy as np
 import soundfile
 
+from pst_cli.audio.tracks import choose_track, listed
 from pst_cli.errors import AudioError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pst_cli.types import Samples
 
@@ -36,9 +37,13 @@ class Piece(NamedTuple):
 
 
 class Decoder(Protocol):
-    """One open file; `seconds` is what the container says, `notes` fills while it is read."""
+    """One open file; `seconds` is what the container says, `notes` fills while it is read.
+
+    `choice` tells which of several sound tracks was taken where nobody said which to take.
+    """
 
     seconds: float | None
+    choice: str | None
     notes: list[str]
 
     def pieces(self) -> Iterator[Piece]: ...
@@ -46,20 +51,23 @@ class Decoder(Protocol):
     def close(self) -> None: ...
 
 
-def open_decoder(file: BinaryIO, name: str) -> Decoder:
+def open_decoder(file: BinaryIO, name: str, track: int | None = None) -> Decoder:
     """The decoder for what `file` holds, told by content; names and suffixes say nothing.
 
+    `track` is one of its sound tracks, from 1; None: the one it marks as default, else the first.
+
     Raises:
-        AudioError: neither library knows the format, or it has no sound track.
+        AudioError: neither library knows the format, or it has no such sound track.
     """
     head = file.read(SNIFF_BYTES)
     file.seek(0)
-    if not _is_mpeg_audio(head):
+    if not _is_mpeg_audio(head) and track in (None, 1):  # libsndfile knows of one track only
         try:
             return SndfileDecoder(file, name)
         except soundfile.LibsndfileError:
             file.seek(0)
-    return ContainerDecoder(file, name, exact=not _is_mpeg_audio(head) or _has_frame_count(head))
+    exact = not _is_mpeg_audio(head) or _has_frame_count(head)
+    return ContainerDecoder(file, name, exact=exact, track=track)
 
 
 def _is_mpeg_audio(head: bytes) -> bool:
@@ -74,6 +82,8 @@ def _has_frame_count(head: bytes) -> bool:
 
 class SndfileDecoder:
     """WAV, FLAC, Ogg, AIFF and the like."""
+
+    choice: str | None = None
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._source, self._name = file, name
@@ -129,9 +139,9 @@ class SndfileDecoder:
 
 
 class ContainerDecoder:
-    """The best sound track of a video, or of any other container that FFmpeg knows."""
+    """One sound track of a video, or of any other container that FFmpeg knows."""
 
-    def __init__(self, file: BinaryIO, name: str, *, exact: bool) -> None:
+    def __init__(self, file: BinaryIO, name: str, *, exact: bool, track: int | None = None) -> None:
         import av
 
         self.notes: list[str] = []
@@ -143,21 +153,17 @@ class ContainerDecoder:
             )
         except (av.FFmpegError, ValueError, OSError) as error:
             raise not_sound(name) from error
-        self._track = self._find_track()
+        tracks = list(self._container.streams.audio)
+        try:
+            self._track = choose_track(tracks, track, name)
+        except AudioError:
+            self._container.close()
+            raise
+        self.choice = _told(self._track, tracks) if track is None and len(tracks) > 1 else None
         self._exact = exact and self._container.format.name not in GUESSED_DURATIONS
         self.seconds = self._find_seconds()
         self._damaged = 0
         self._filled = 0.0
-
-    def _find_track(self) -> Any:
-        track = self._container.streams.best("audio")
-        if track is None or track.codec_context is None:
-            self._container.close()
-            raise AudioError(
-                f"{self._name} has no sound track that can be decoded",
-                hint=f"ffprobe {shlex.quote(self._name)}",
-            )
-        return track
 
     def _find_seconds(self) -> float | None:
         import av
@@ -233,6 +239,12 @@ class _Clock:
             yield from _silence(round(gap * frame.sample_rate), channels)
             self.filled += gap
             self.advance(gap)
+
+
+def _told(track: Any, tracks: Sequence[Any]) -> str:
+    place = tracks.index(track) + 1
+    every = f"{len(tracks)}: {listed(tracks)}"
+    return f"hearing sound track {place} of {every}; --track chooses another"
 
 
 def _silence(frames: int, channels: int) -> Iterator[Samples]:

@@ -32,17 +32,19 @@ WILD = 1e9  # full scales; no sound is this loud, and float32 sums of it soon ov
 LOUD = 8.0  # full scales (18 dB over); more is integers stored as floats, not a hot mix
 
 
-def open_audio(source: str | Path) -> AudioStream:
+def open_audio(source: str | Path, track: int | None = None) -> AudioStream:
     """Open a sound or video file, a pipe, or "-" (stdin), for one reading.
+
+    `track` is one of its sound tracks, from 1; None: the one it marks as default, else the first.
 
     Raises:
         UsageError: the path is missing or a folder, or stdin is a terminal.
-        AudioError: it may not be read, is empty, is not sound, or has no sound track.
+        AudioError: it may not be read, is empty, is not sound, or has no such sound track.
     """
     name = "stdin" if str(source) == STDIN else display(source)
     file = open_source(source)
     try:
-        return AudioStream(name, file, open_decoder(file, name))
+        return AudioStream(name, file, open_decoder(file, name, track))
     except BaseException:
         file.close()
         raise
@@ -53,6 +55,7 @@ class AudioStream:
 
     `seconds` is the duration the container declares, or None; `position` how far `blocks` has
     read, in seconds; `notes` are the things noticed so far, complete once `blocks` has run out.
+    `choice` says which of several sound tracks this is, None where there was none to choose.
     """
 
     def __init__(self, name: str, file: BinaryIO, decoder: Decoder) -> None:
@@ -67,6 +70,10 @@ class AudioStream:
     @property
     def seconds(self) -> float | None:
         return self._decoder.seconds
+
+    @property
+    def choice(self) -> str | None:
+        return self._decoder.choice
 
     @property
     def notes(self) -> list[str]:

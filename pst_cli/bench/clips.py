@@ -73,17 +73,16 @@ def batches(
     context: Context = "full",
 ) -> list[Batch]:
     """All windows of all clips, in order, `size` to a batch."""
-    translator = Translator(host, Options(target, source, context=context))
-    tasks = [task for clip in clips for task in _tasks(clip, translator)]
+    translator = Translator(host, Options(source, context=context))
+    tasks = [task for clip in clips for task in _tasks(clip, target, translator)]
     return [
         Batch(index, tuple(tasks[first : first + size]), context)
         for index, first in enumerate(range(0, len(tasks), size))
     ]
 
 
-def _tasks(clip: Clip, translator: Translator) -> Iterator[Task]:
-    host, target = translator.host, translator.options.target
-    source = translator.options.source
+def _tasks(clip: Clip, target: str, translator: Translator) -> Iterator[Task]:
+    host, source = translator.host, translator.options.source
     if source is None and clip.windows and needs_source(host.ability, target):
         source = _vote(clip, translator)
     asked = tuple(prompt(host.tokens, host.ability, target, source))

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pst_cli.errors import UsageError
+from pst_cli.subtitles.styles import STYLES
 from pst_cli.types import LANGUAGES
 
 CODES = ", ".join(LANGUAGES)
@@ -16,7 +17,7 @@ DEFAULT_MODEL = "base"  # of all that translates; "base-m2m" where that is shipp
 MODELS = ", ".join(dict.fromkeys((DEFAULT_MODEL, "tiny", "base", "small", "medium", "large-v3")))
 DECODINGS = ("auto", "plain", "speculative", "kvspn", "medusa")
 CONTEXTS = ("auto", "own", "full")
-FORMAT_NAMES = ("txt", "srt", "vtt", "tsv", "json")
+FORMAT_NAMES = ("txt", "srt", "vtt", "ass", "tsv", "json")
 
 Inputs = Annotated[
     list[str],
@@ -25,6 +26,9 @@ Inputs = Annotated[
     ),
 ]
 To = Annotated[str, typer.Option("--to", help=f"Language to translate into: {CODES}.")]
+Targets = Annotated[
+    str, typer.Option("--to", help=f"Languages to translate into, comma-separated: {CODES}.")
+]
 From = Annotated[
     str | None,
     typer.Option("--from", help="Language spoken; heard by a vote over several windows if absent."),
@@ -37,6 +41,25 @@ Formats = Annotated[
     str | None,
     typer.Option("--format", help=f"Output formats, comma-separated: {', '.join(FORMAT_NAMES)}."),
 ]
+Bilingual = Annotated[
+    bool, typer.Option("--bilingual", help="Show what was said above its translation.")
+]
+StyleName = Annotated[
+    str,
+    typer.Option(
+        "--style", help=f"Whose rules cues keep to: {', '.join(STYLES)}; each for its language."
+    ),
+]
+Bom = Annotated[
+    bool, typer.Option("--bom", help="Begin files with a byte order mark, for old Windows players.")
+]
+Crlf = Annotated[bool, typer.Option("--crlf", help="End lines as Windows does.")]
+Track = Annotated[
+    int | None,
+    typer.Option(
+        "--track", min=1, help="Sound track to hear, from 1; the file's default one if absent."
+    ),
+]
 OutputDir = Annotated[
     Path | None, typer.Option("--output-dir", help="Write results here, not beside the inputs.")
 ]
@@ -47,7 +70,7 @@ Output = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
 BatchSize = Annotated[
-    int, typer.Option("--batch-size", min=1, help="Windows decoded together, at most.")
+    int, typer.Option("--batch-size", min=1, help="Rows (a window in a language) decoded together.")
 ]
 Decoding = Annotated[
     str,
@@ -96,7 +119,8 @@ Context = Annotated[
     ),
 ]
 SkipExisting = Annotated[
-    bool, typer.Option("--skip-existing", help="Leave out inputs whose results are there already.")
+    bool,
+    typer.Option("--skip-existing", help="Leave out languages whose results are there already."),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Make no network call at all.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.")]
@@ -138,19 +162,24 @@ def formats(names: str) -> tuple[str, ...]:
     return wanted
 
 
-def work_command(default: str, *, to_files: bool) -> Callable[..., None]:
-    """The function behind `translate` and `subtitle`: one signature, two defaults.
+def work_command(default: str, *, to_files: bool, default_style: str) -> Callable[..., None]:
+    """The function behind `translate` and `subtitle`: one signature, two sets of defaults.
 
     `default` is the format if none is named, `to_files` whether it goes to a file beside the input
-    rather than to stdout.
+    rather than to stdout, `default_style` what its cues keep to.
     """
 
     def work(
         inputs: Inputs,
-        to: To,
+        to: Targets,
         source: From = None,
+        bilingual: Bilingual = False,
+        track: Track = None,
         model: Model = DEFAULT_MODEL,
         format_names: Formats = None,
+        style: StyleName = default_style,
+        bom: Bom = False,
+        crlf: Crlf = False,
         output: Output = None,
         output_dir: OutputDir = None,
         device: Device = "auto",
@@ -171,19 +200,25 @@ def work_command(default: str, *, to_files: bool) -> Callable[..., None]:
     ) -> None:
         del debug  # read where errors are told
         wanted = formats(format_names) if format_names is not None else ()
-        target, spoken = language(to, "--to"), source and language(source, "--from")
+        targets, spoken = languages(to, "--to"), source and language(source, "--from")
+        style = known(style, list(STYLES), "--style")
         from pst_cli.commands.work import Request, execute  # loads torch
 
         request = Request(
             inputs=inputs,
-            target=target,
+            targets=targets or (),
             source=spoken,
+            bilingual=bilingual,
+            track=track,
             model=model,
             formats=wanted,
             default=default,
             to_files=to_files,
             output=output,
             output_dir=output_dir,
+            style=style,
+            bom=bom,
+            crlf=crlf,
             device=device,
             dtype=dtype,
             decoding=known(decoding, DECODINGS, "--decoding"),

@@ -100,7 +100,6 @@ def _translator(checkpoint: Checkpoint, request: Request, board: Board) -> Timed
     host, method = load(request, checkpoint, place, board.say)
     guards = Guards() if request.fallback else Guards(temperatures=(0.0,))
     options = Options(
-        target="en",  # each row is asked for its own
         batch_size=request.batch_size,
         context=choose_context(request.context, host, board.say),
         beams=request.beams,

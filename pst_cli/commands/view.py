@@ -30,7 +30,8 @@ class View:
         self.files, self.opened, self.heard = files, 0, 0.0
         self.outcomes: dict[Path, Written | Skipped | Failed] = {}
         self._said: set[str] = set()
-        self._flagged: list[tuple[Path, Segment]] = []
+        self._flagged: list[tuple[Heard, Segment]] = []
+        self._targets: set[str] = set()
         self._started = time.monotonic()
         self._bar = _bar(self.screen) if bar and not quiet and self.screen.is_terminal else None
         self._task: TaskID | None = None
@@ -59,8 +60,9 @@ class View:
         match event:
             case Opened(file, seconds):
                 self._open(file, seconds)
-            case Heard(file, segments, position):
-                self._flagged += [(file, segment) for segment in segments if segment.flags]
+            case Heard(_, target, segments, position):
+                self._targets.add(target)
+                self._flagged += [(event, segment) for segment in segments if segment.flags]
                 self._advance(position)
             case Note(text, file):
                 self.say(f"{console.display(file)}: {text}" if file else text)
@@ -107,8 +109,9 @@ class View:
         """The doubtful segments, and what became of each file: a table where there are several."""
         if self.quiet:
             return
-        for file, segment in self._flagged[:FLAGGED_SHOWN]:
-            at = f"{console.display(file)} at {clock(segment.start)}"
+        for heard, segment in self._flagged[:FLAGGED_SHOWN]:
+            at = f"{console.display(heard.file)} at {clock(segment.start)}"
+            at += f", to {heard.target}" if len(self._targets) > 1 else ""
             self.screen.print(f"pst: doubtful ({', '.join(segment.flags)}): {at}: {segment.text}")
         if len(self._flagged) > FLAGGED_SHOWN:
             self.screen.print(

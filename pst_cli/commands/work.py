@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pst_cli import console
 from pst_cli.audio import find_audio
-from pst_cli.batch import Skipped, split_done, write_results
+from pst_cli.batch import Look, Skipped, document, split_done, wanted, write_results
 from pst_cli.commands.download import fetcher
 from pst_cli.commands.loading import DecodingRequest, choose_context, load
 from pst_cli.commands.view import View
 from pst_cli.errors import EXIT_FAILED, EXIT_OK, UsageError
+from pst_cli.files import Wanted, translate
 from pst_cli.models.device import choose_place
 from pst_cli.models.prompts import check
-from pst_cli.outputs import Job, check_writable, plan
-from pst_cli.pipeline import Event, Finished, Heard, Options, Translator, translate
+from pst_cli.outputs import UNKNOWN, Job, Version, check_writable, plan, versions
+from pst_cli.pipeline import Event, Finished, Heard, Options, Translator
 from pst_cli.subtitles.cues import cues
-from pst_cli.subtitles.formats import Meta, stream
+from pst_cli.subtitles.formats import Meta, Writing, stream
+from pst_cli.subtitles.styles import PLAIN, style_for
 from pst_cli.types import Segment
 from pst_cli.weights import locate
 
 STDIN = "-"
+CUE_FORMATS = {"srt", "vtt", "ass"}  # what is not made of segments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +34,37 @@ class Request(DecodingRequest):
     """What the command line asked for, its words already checked one by one."""
 
     inputs: Sequence[str]
-    target: str
+    targets: tuple[str, ...]
     source: str | None
+    bilingual: bool
     formats: tuple[str, ...]  # empty: the subcommand's own, `default`
     default: str
     to_files: bool  # whether the default goes to a file rather than to stdout
     output: str | None
     output_dir: Path | None
+    style: str
+    bom: bool
+    crlf: bool
+    track: int | None
     vad: bool
     skip_existing: bool
+
+    def check(self) -> None:
+        """UsageError for what does not go together."""
+        super().check()
+        if self.bilingual and self.source in self.targets:
+            hint = "name two languages, or leave out --bilingual for a transcript"
+            raise UsageError(f"--bilingual: from {self.source} to {self.source} is one", hint=hint)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether it matters when words are spoken: not where cues are segments, or are none."""
+        cues_wanted = self.bilingual or {*(self.formats or (self.default,))} & CUE_FORMATS
+        return self.style != PLAIN.name and bool(cues_wanted)
+
+    @property
+    def look(self) -> Look:
+        return Look(self.model, self.style, Writing(self.bom, self.crlf))
 
 
 def execute(request: Request) -> int:
@@ -47,9 +73,10 @@ def execute(request: Request) -> int:
     files = find_audio(request.inputs)
     jobs = _jobs(request, files)
     todo, done = split_done(jobs) if jobs and request.skip_existing else (jobs, [])
-    with View(len(todo or files), quiet=request.quiet, bar=bool(todo)) as view:
-        for job in done:
-            view.show(Skipped(job.source))
+    count = len(files if todo is None else wanted(todo))
+    with View(count, quiet=request.quiet, bar=bool(todo)) as view:
+        for source in done:
+            view.show(Skipped(source))
         if todo is None:
             _to_stdout(request, files[0], view)
         elif todo:
@@ -59,50 +86,66 @@ def execute(request: Request) -> int:
 
 
 def _jobs(request: Request, files: Sequence[Path]) -> list[Job] | None:
-    """Where results go: a job a file, or None for stdout."""
+    """Where results go, or None for stdout."""
     formats = request.formats or (request.default,)
     one = len(files) == 1 and len(formats) == 1
     if request.output is not None:
-        if not one or request.output_dir is not None:
+        if not one or len(request.targets) > 1 or request.output_dir is not None:
             hint = "use --output-dir DIR for several results"
-            raise UsageError("--output takes one input and one format", hint=hint)
-        if request.output == STDIN:
-            return None
-        path = Path(request.output)
-        check_writable(path.parent)
-        return [Job(files[0], {formats[0]: path})]
+            raise UsageError("--output takes one input, one language and one format", hint=hint)
+        return None if request.output == STDIN else _named(request, files[0], Path(request.output))
     to_stdout = not (request.formats or request.to_files or request.output_dir)
     if one and request.output_dir is None and (to_stdout or str(files[0]) == STDIN):
-        return None
+        if len(request.targets) == 1:
+            return None
+        if to_stdout:
+            hint = f"add --format {formats[0]}, or --output-dir DIR, and each gets a file"
+            raise UsageError("stdout takes one language, --to names several", hint=hint)
     return _planned(request, files, formats)
+
+
+def _named(request: Request, file: Path, path: Path) -> list[Job]:
+    """The one result goes to `path`, whichever language is heard."""
+    check_writable(path.parent)
+    (name,) = request.formats or (request.default,)
+    may_be = versions(request.targets, request.source, bilingual=request.bilingual)
+    return [Job(file, version, {name: path}) for version in may_be]
 
 
 def _planned(request: Request, files: Sequence[Path], formats: tuple[str, ...]) -> list[Job]:
     roots = [Path(name) for name in request.inputs if Path(name).is_dir()]
     named = [Path("stdin") if str(file) == STDIN else file for file in files]
-    jobs = plan(named, request.target, formats, request.output_dir, roots)
+    may_be = versions(request.targets, request.source, bilingual=request.bilingual)
+    jobs = plan(named, may_be, formats, request.output_dir, roots)
     for folder in {path.parent for job in jobs for path in job.outputs.values()}:
         check_writable(folder)
     real = dict(zip(named, files, strict=True))
-    return [Job(real[job.source], job.outputs) for job in jobs]
+    return [replace(job, source=real[job.source]) for job in jobs]
 
 
 def _to_files(request: Request, jobs: Sequence[Job], view: View) -> None:
-    translator = _translator(request, view)
-    events = translate([job.source for job in jobs], translator)
-    for event in write_results(events, jobs, request.target, request.model):
+    events = translate(wanted(jobs), _translator(request, view))
+    for event in write_results(events, jobs, request.look):
         view.show(event)
 
 
 def _to_stdout(request: Request, file: Path, view: View) -> None:
-    """Text as it is decoded; JSON, whose head names the language heard, once all is known."""
-    name = (request.formats or (request.default,))[0]
-    heard = _Hearing(translate([file], _translator(request, view)), view)
-    segments = list(heard) if name == "json" else iter(heard)
-    if name == "json" and view.failed:
+    """Text as it is decoded, where a document can be begun before all is known."""
+    (name,), (target,) = request.formats or (request.default,), request.targets
+    heard = _Hearing(translate([Wanted(file, (target,))], _translator(request, view)), view)
+    look = request.look
+    if request.bilingual or name == "json":  # JSON's head names the language heard
+        said = heard.whole()
+        if not view.failed:
+            version = (
+                Version(target, heard.source or UNKNOWN) if request.bilingual else Version(target)
+            )
+            meta = Meta(str(file), heard.source, target, request.model)
+            console.write(document(name, said, version, meta, look))
         return
-    meta = Meta(str(file), heard.source, request.target, request.model)
-    for chunk in stream(name, segments, cues(segments, request.target), meta):
+    meta, segments = Meta(str(file), request.source, target, request.model), iter(heard)
+    shown = cues(segments, target, style_for(look.style, target))
+    for chunk in stream(name, segments, shown, meta, look.writing):
         console.write(chunk)
 
 
@@ -114,10 +157,20 @@ class _Hearing:
         self._events, self._view = events, view
 
     def __iter__(self) -> Iterator[Segment]:
+        return (segment for event in self._heard() for segment in event.segments)
+
+    def whole(self) -> dict[str, list[Segment]]:
+        """All of them, by language."""
+        found: dict[str, list[Segment]] = defaultdict(list)
+        for event in self._heard():
+            found[event.target] += event.segments
+        return found
+
+    def _heard(self) -> Iterator[Heard]:
         for event in self._events:
             self._view.show(event)
             if isinstance(event, Heard):
-                yield from event.segments
+                yield event
             if isinstance(event, Finished):
                 self.source = event.source
 
@@ -126,13 +179,16 @@ def _translator(request: Request, view: View) -> Translator:
     """Find, check and load the host, and what drafts for it."""
     place = choose_place(request.device, request.dtype)
     checkpoint = locate(request.model, fetcher(offline=request.offline))
-    check(checkpoint.ability, request.model, request.target, request.source)
-    host, method = load(request, checkpoint, place, view.say, f", to {request.target}")
+    for target in request.targets:
+        check(checkpoint.ability, request.model, target, request.source)
+    host, method = load(request, checkpoint, place, view.say, f", to {', '.join(request.targets)}")
     options = Options(
-        target=request.target,
         source=request.source,
+        transcript=request.bilingual,
         batch_size=request.batch_size,
         vad=request.vad,
+        track=request.track,
+        align=request.aligned,
         context=choose_context(request.context, host, view.say),
         beams=request.beams,
         top_k=request.top_k,
