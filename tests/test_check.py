@@ -158,9 +158,9 @@ def test_times_are_mended(before: list[tuple[int, int]], after: list[tuple[int, 
     assert times(repair(document(*((*time, "Oui.") for time in before)), NETFLIX)) == after
 
 
-def test_text_too_fast_to_read_stands_on_for_half_a_second_at_most() -> None:
-    mended = repair(document((0, 2000, "a" * 40), (5000, 7000, "b" * 50)), NETFLIX)
-    assert times(mended) == [(0, 2353), (5000, 7500)]
+def test_text_too_fast_to_read_stands_on_for_two_seconds_at_most() -> None:
+    mended = repair(document((0, 2000, "a" * 40), (5000, 7000, "b" * 80)), NETFLIX)
+    assert times(mended) == [(0, 2353), (5000, 9000)]
     assert [one.kind for one in check(mended.cues, NETFLIX)] == ["columns", "speed"]
 
 

@@ -102,16 +102,16 @@ def test_fixing_mends_in_place(pst, bad):
 
 
 def test_fixing_tells_what_is_left_and_counts_what_is_mended(pst, bad):
-    bad.write_text(BAD.replace("beau.", "beau et chaud."))
+    bad.write_text(BAD.replace("beau.", f"beau et{' très' * 6} chaud."))
     done = pst("check", "--fix", "--json", bad)
     assert done.code == 1
     assert done.err.splitlines() == [
-        f"pst: {bad}: mended 1 overlapping; left: 1 too fast to read",
+        f"pst: {bad}: mended 1 overlapping, 1 of too wide lines; left: 1 too fast to read",
         "pst: 1 file, 3 cues: 1 violation (1 too fast to read)",
     ]
     (file,) = json.loads(done.out)["files"]
-    assert file["repaired"] == {"overlap": 1}
-    assert [(one["kind"], one["value"]) for one in file["violations"]] == [("speed", 22.7)]
+    assert file["repaired"] == {"overlap": 1, "columns": 1}
+    assert [(one["kind"], one["value"]) for one in file["violations"]] == [("speed", 21.0)]
 
 
 def test_a_file_without_a_fault_is_not_touched(pst, good, tmp_path):

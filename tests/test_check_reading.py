@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import pysubs2
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pst_cli.errors import DataError
@@ -315,6 +315,8 @@ def test_a_hostile_file_opens_in_ffmpeg(name: str, writing: Writing, tmp_path: P
 
 
 @given(LINES)
+@example("{h")
+@example("{N{n{{hn")
 def test_a_reader_that_knows_no_escapes_loses_no_word_of_substation(line: str) -> None:
     (event,) = pysubs2.SSAFile.from_string(render("ass", [], [Cue(0, 10, (line,))], META), "ass")
     read, said = (re.sub(r"[{\\\s\u2060]", "", text) for text in (event.plaintext, line))
@@ -325,3 +327,9 @@ def test_tables_give_back_times_and_texts() -> None:
     said = [Segment(0.0004, 1, "a\tb"), Segment(1, 1, "c"), Segment(1, 2, "d")]
     rows = [line.split("\t") for line in render("tsv", said, [], META).splitlines()]
     assert rows[1:] == [["0", "1000", "a b"], ["1000", "1001", "c"], ["1001", "2000", "d"]]
+
+
+@pytest.mark.parametrize("text", ["{h", "{N{n{{hn", "\\{h}", "{\\an8}"])
+def test_braces_in_speech_come_back_as_they_were(text: str) -> None:
+    found = parse(render("ass", [], [Cue(0, 1000, (text,))], META))
+    assert [cue.lines for cue in found.cues] == [(text,)]

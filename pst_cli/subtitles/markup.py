@@ -24,7 +24,7 @@ class Markup:
 
 SUBRIP = Markup(r"(?i:</?(?:b|i|u|s|font)(?:[ =][^<>]*)?/?>)|\{\\[^{}]*\}")
 WEBVTT = Markup(r"</?[^<>]*>", r"&(?:\w+|#\d+|#[xX][0-9a-fA-F]+);")
-SUBSTATION = Markup(r"\{[^}]*\}", r"\\[Nnh{}]|\\\u2060", "\\N")
+SUBSTATION = Markup(r"\{[^}]*\}\u2060?", r"\\[Nnh{}]|\\\u2060", "\\N")
 PLAIN = Markup(r"(?!)")
 _SPELLED = {"\\N": "\n", "\\n": "\n", "\\h": "\u00a0", "\\{": "{", "\\}": "}", "\\\u2060": "\\"}
 

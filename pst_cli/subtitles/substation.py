@@ -21,6 +21,7 @@ _LINES = 18  # of text that would fill the picture
 
 _JOINER = "\u2060"  # zero-width word joiner; libass and mpv advise it, there is no escape
 _ESCAPE = re.compile(r"\\(?=[Nnh{}])")
+_BRACE = re.compile(r"\{(?=([hnN])?)")
 _DIALOGUE = re.compile(r"Dialogue:", re.IGNORECASE)
 _FORMAT = re.compile(r"Format:(.*\bStart\b.*)", re.IGNORECASE)
 _FIELDS = ("layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect")
@@ -58,10 +59,12 @@ def escape(text: str) -> str:
     """`text` so that no player takes part of it for a command, spelled as ffmpeg spells it.
 
     libass shows `\\{` as a brace; what does not know that shows the backslash, and takes the
-    empty command behind it for one with the brace in it, rather than all that follows.
+    empty command behind it for one with the brace in it, rather than all that follows. A letter
+    that would then make a command of that backslash is kept apart from it.
     """
     text = _ESCAPE.sub(lambda _: f"\\{_JOINER}", text)
-    return text.replace("{", "\\{{}").replace("\n", "\\N")
+    text = _BRACE.sub(lambda found: f"\\{{{{}}{_JOINER if found[1] else ''}", text)
+    return text.replace("\n", "\\N")
 
 
 def parse(text: str) -> Body:
