@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pst_cli.subtitles.checks import check
 from pst_cli.subtitles.cues import cues, duration, reading_speed
 from pst_cli.subtitles.cutting import Cutter, Way, cut
 from pst_cli.subtitles.spoken import Spoken, spoken
@@ -302,3 +304,12 @@ def test_a_cue_begins_with_the_voice_where_that_is_later_than_the_segment():
     told = Segment(1.0, 4.0, "Ask what you can do.", marks=((0, 2.25), (4, 2.5)))
     (cue,) = cues([told], "en", style_for("netflix", "en"))
     assert cue.start == 2250
+
+
+def test_latin_letters_in_chinese_count_half_of_a_character_each() -> None:
+    chinese, english = style_for("netflix", "zh"), "After half an hour, they reached the fig."
+    (cue,) = cues([Segment(0, 1, english)], "zh", chinese)
+    assert cue.end == math.ceil(1000 * len(english) / 2 / 9)
+    assert not list(check([cue], chinese))
+    (cue,) = cues([Segment(0, 1, "半个小时之后，他们到了。")], "zh", chinese)
+    assert cue.end == math.ceil(1000 * 12 / 9)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pst_cli.subtitles.styles import Style, style_for
-from pst_cli.subtitles.text import length, width
+from pst_cli.subtitles.text import reading, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -92,7 +92,7 @@ def counted(violations: Iterable[Violation], less: Iterable[Violation] = ()) -> 
 
 def reading_time(cue: Cue, style: Style) -> int:
     """How long a cue has to stand to be read, in ms."""
-    needed = math.ceil(SECOND * length(cue.text) / style.speed)
+    needed = math.ceil(SECOND * reading(cue.lines, wide=style.wide) / style.speed)
     return max(1, style.shortest, needed)
 
 
@@ -116,7 +116,7 @@ def _between(
 
 def _alone(cue: Cue, style: Style, precision: int) -> Iterator[tuple[str, float, float]]:
     duration = cue.end - cue.start
-    read = length(cue.text)
+    read = reading(cue.lines, wide=style.wide)
     if cue.start < 0 or duration <= 0:
         yield "times", duration / SECOND, 0
     elif duration + precision < style.shortest:

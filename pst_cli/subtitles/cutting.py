@@ -93,7 +93,8 @@ class Cutter:
     def __init__(self, run: Sequence[Spoken], style: Style, until: float) -> None:
         self.run, self.style = run, style
         self.begins: list[float] = [*(one.start for one in run), until]
-        self.text = Run([one.piece for one in run], [one.stop for one in run], style.columns)
+        found, ends = [one.piece for one in run], [one.stop for one in run]
+        self.text = Run(found, ends, style.columns, wide=style.wide)
         silences = (self._silence(other.start - one.end) for one, other in pairwise(run))
         self._silences = [0.0, *accumulate(silences)]
         begun = (i if i and run[i - 1].stop is Stop.SENTENCE else 0 for i in range(len(run)))

@@ -6,7 +6,7 @@ import math
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
-from pst_cli.subtitles.text import Stop, length, width
+from pst_cli.subtitles.text import Stop, reading, width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,18 +34,22 @@ Lines: TypeAlias = tuple[float, tuple[int, ...]]
 class Run:
     """Pieces with what ends after each, measured so that any stretch of them is told at once."""
 
-    def __init__(self, pieces: Sequence[Piece], stops: Sequence[Stop], columns: int) -> None:
+    def __init__(
+        self, pieces: Sequence[Piece], stops: Sequence[Stop], columns: int, *, wide: bool = False
+    ) -> None:
         self.pieces, self.stops, self.columns = pieces, stops, columns
+        self._space = reading([" "], wide=wide)
         self._columns = [0, *accumulate(width(piece.text) + piece.spaced for piece in pieces)]
-        self._lengths = [0, *accumulate(length(piece.text) + piece.spaced for piece in pieces)]
+        lengths = (reading([p.text], wide=wide) + self._space * p.spaced for p in pieces)
+        self._lengths = [0.0, *accumulate(lengths)]
 
     def width(self, first: int, end: int) -> int:
         """Columns of pieces `first` to `end` (exclusive) on one line."""
         return self._columns[end] - self._columns[first] - self.pieces[first].spaced
 
-    def length(self, first: int, end: int) -> int:
+    def length(self, first: int, end: int) -> float:
         """Characters to read in the same stretch."""
-        return self._lengths[end] - self._lengths[first] - self.pieces[first].spaced
+        return self._lengths[end] - self._lengths[first] - self._space * self.pieces[first].spaced
 
     def reach(self, lines: int) -> list[int]:
         """For a cue begun with each piece, the index after the last that its lines can hold."""

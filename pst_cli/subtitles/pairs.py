@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pst_cli.subtitles.cues import cues
 from pst_cli.subtitles.lines import Run
 from pst_cli.subtitles.spoken import spoken
-from pst_cli.subtitles.text import Stop, length, width
+from pst_cli.subtitles.text import Stop, reading, width
 from pst_cli.types import Cue, Segment
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _faults(way: Iterable[Pair], *styles: Style) -> tuple[int, int]:
         lasts = pair.end - pair.start
         for lines, style in zip((pair.upper, pair.lower), styles, strict=True):
             high += len(lines) > style.lines
-            other += SECOND * sum(map(length, lines)) > style.speed * lasts
+            other += SECOND * reading(lines, wide=style.wide) > style.speed * lasts
             other += not style.shortest <= lasts <= style.longest
             other += not lines
     return high, other

@@ -18,6 +18,7 @@ class Style:
     columns: int = 42  # of display width in a line; a Chinese character takes two
     lines: int = 2
     speed: float = math.inf  # characters a second that can be read; spaces count, breaks do not
+    wide: bool = False  # whether characters are full-width ones, and narrow ones count half
     shortest: int = 1
     longest: float = math.inf
     gap: int = 0  # between two cues, at least
@@ -73,7 +74,7 @@ def style_for(name: str, language: str) -> Style:
     style = STYLES[name]
     if language == "zh":
         speed = min(style.speed, _CHINESE_SPEED) if math.isfinite(style.speed) else style.speed
-        return replace(style, columns=_CHINESE_COLUMNS, speed=speed)
+        return replace(style, columns=_CHINESE_COLUMNS, speed=speed, wide=True)
     if style is NETFLIX and language == "en":
         return replace(style, speed=_ENGLISH_SPEED)
     return style

@@ -97,6 +97,11 @@ def length(text: str) -> int:
     return total
 
 
+def reading(lines: Sequence[str], *, wide: bool) -> float:
+    """Characters as read in all of `lines`; where they are `wide` ones, narrow ones count half."""
+    return sum(map(width, lines)) / 2 if wide else sum(map(length, lines))
+
+
 def pieces(text: str, columns: int, words: Words = tuple) -> list[Piece]:
     """Cleaned `text` cut wherever a line may end: at spaces, and between Chinese `words`.
 

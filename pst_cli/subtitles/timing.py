@@ -18,7 +18,7 @@ class Standing:
 
     start: float
     voice: float
-    characters: int
+    characters: float
     style: Style
 
     @property
