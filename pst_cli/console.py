@@ -27,6 +27,11 @@ def display(path: str | Path) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things: "1 file", "2,000 files"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def write(text: str) -> None:
     """Write data to stdout at once, as UTF-8 wherever it goes, whatever the locale says.
 

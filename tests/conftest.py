@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,3 +80,23 @@ def pst(monkeypatch, capsys, tmp_path):
         return Outcome(code, said.out, said.err)
 
     return run
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, speech) -> Path:
+    """A working directory that holds clip.wav."""
+    place = tmp_path / "place"
+    place.mkdir()
+    shutil.copy(speech, place / "clip.wav")
+    monkeypatch.chdir(place)
+    return place
+
+
+@pytest.fixture
+def no_host(monkeypatch):
+    """The host may not be loaded."""
+
+    def refuse(*args):
+        raise AssertionError("the host was loaded")
+
+    monkeypatch.setattr("pst_cli.models.host.Host.load", refuse)

@@ -10,19 +10,8 @@ from pathlib import Path
 
 import pysubs2
 import pytest
+from beside import names
 from checkpoints import HEARD, SENTENCE
-
-from pst_cli.models.host import Host
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch, speech) -> Path:
-    """A working directory that holds clip.wav."""
-    place = tmp_path / "place"
-    place.mkdir()
-    shutil.copy(speech, place / "clip.wav")
-    monkeypatch.chdir(place)
-    return place
 
 
 @pytest.fixture
@@ -31,20 +20,6 @@ def translate(pst, talking_checkpoint, folder):
         return pst("translate", "--to", to, "--model", talking_checkpoint, *arguments)
 
     return run
-
-
-@pytest.fixture
-def no_host(monkeypatch):
-    """The host may not be loaded."""
-
-    def refuse(*args):
-        raise AssertionError("the host was loaded")
-
-    monkeypatch.setattr(Host, "load", refuse)
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} - {"clip.wav"}
 
 
 def test_stdout_is_the_text_and_nothing_else(translate, folder):

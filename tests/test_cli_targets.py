@@ -10,21 +10,11 @@ import numpy as np
 import pysubs2
 import pytest
 import soundfile
+from beside import names
 from checkpoints import HEARD, SENTENCE
 
 from pst_cli.commands import work
-from pst_cli.models.host import Host
 from pst_cli.pipeline import Translator
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch, speech) -> Path:
-    """A working directory that holds clip.wav."""
-    place = tmp_path / "place"
-    place.mkdir()
-    shutil.copy(speech, place / "clip.wav")
-    monkeypatch.chdir(place)
-    return place
 
 
 @pytest.fixture
@@ -53,20 +43,6 @@ def counted(monkeypatch) -> dict[str, list[int]]:
     count("decode", lambda given: len(given[1]))
     count("vote", lambda given: len(given[1]))
     return found
-
-
-@pytest.fixture
-def no_host(monkeypatch):
-    """The host may not be loaded."""
-
-    def refuse(*args):
-        raise AssertionError("the host was loaded")
-
-    monkeypatch.setattr(Host, "load", refuse)
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} - {"clip.wav"}
 
 
 def several_windows(path: Path, count: int) -> None:

@@ -14,11 +14,11 @@ from checkpoints import SENTENCE, write_checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pst_cli.corpus.labels import amiss, labelled, lacking, narrowed, trusted
+from pst_cli.corpus.labels import amiss, labelled, lacking, trusted
 from pst_cli.data.manifest import Utterance, read_manifest, write_manifest
 from pst_cli.decoding.guards import REPETITION, Judged
 from pst_cli.errors import DataError, UsageError
-from pst_cli.evaluate.tasks import directions, named
+from pst_cli.evaluate.tasks import directions, named, narrowed
 from pst_cli.models.host import Host
 from pst_cli.models.prompts import Ability
 from pst_cli.pipeline import Translator

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pst_cli.subtitles.checks import check
-from pst_cli.subtitles.cues import cues, duration, reading_speed
+from pst_cli.subtitles.cues import cues
 from pst_cli.subtitles.cutting import Cutter, Way, cut
 from pst_cli.subtitles.spoken import Spoken, spoken
 from pst_cli.subtitles.styles import BBC, NETFLIX, PLAIN, TED, Style, style_for
-from pst_cli.subtitles.text import width
+from pst_cli.subtitles.text import reading, width
 from pst_cli.types import Cue, Segment
 
 STYLES = ["netflix", "bbc", "ted"]
@@ -30,6 +30,17 @@ ANY_SEGMENTS = st.lists(
     st.builds(Segment, st.floats(0, 90), st.floats(0, 90), SENTENCE | st.text(max_size=60)),
     max_size=12,
 )
+
+
+def duration(cue: Cue) -> float:
+    """Seconds that a cue stands."""
+    return (cue.end - cue.start) / 1000
+
+
+def reading_speed(cue: Cue) -> float:
+    """Characters a second; infinite for a cue that does not last."""
+    seconds = duration(cue)
+    return reading(cue.lines, wide=False) / seconds if seconds > 0 else math.inf
 
 
 @st.composite

@@ -5,21 +5,22 @@ from __future__ import annotations
 import io
 import json
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
 from pst_cli import console
 from pst_cli.audio.spans import span_seconds
+from pst_cli.commands.progress import counting
 from pst_cli.data.check import Report, Tally, check
 from pst_cli.data.findings import ERROR, KINDS, WARNING, Finding
 from pst_cli.errors import DataError
 
+LOOKING = "looking at sound files"
 INDENT = 2  # of the JSON document
 EXAMPLES = 3  # findings of a kind that are shown
 WIDTH = 100  # columns; no table here is wider
@@ -27,7 +28,8 @@ WIDTH = 100  # columns; no table here is wider
 
 def execute(manifests: Sequence[Path], *, json_document: bool, quick: bool, quiet: bool) -> None:
     """Check and tell; raises DataError where a manifest cannot be read or has errors."""
-    with _progress(quiet) as told:
+    with counting(LOOKING, quiet=quiet) as shown:
+        told = partial(shown, LOOKING) if shown else None
         report = check(manifests, None if quick else span_seconds, told)
     if json_document:
         console.write(json.dumps(report.document(), indent=INDENT, ensure_ascii=False) + "\n")
@@ -36,28 +38,9 @@ def execute(manifests: Sequence[Path], *, json_document: bool, quick: bool, quie
     if errors := report.count(ERROR):
         names = " ".join(shlex.quote(console.display(path)) for path in manifests)
         raise DataError(
-            f"{_count(errors, 'error')}: these manifests cannot be trained on as they are",
+            f"{console.counted(errors, 'error')}: these manifests cannot be trained on as they are",
             hint=f"see all of them with: pst data check --json {names}",
         )
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on stderr where somebody sits at a terminal."""
-    screen = console.stderr()
-    if quiet or not screen.is_terminal:
-        yield None
-        return
-    with bars.Progress(
-        bars.TextColumn("looking at sound files"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TimeRemainingColumn(),
-        console=screen,
-        transient=True,
-    ) as shown:
-        task = shown.add_task("", total=None)
-        yield lambda done, total: shown.update(task, completed=done, total=total)
 
 
 def _words(report: Report) -> str:
@@ -66,9 +49,10 @@ def _words(report: Report) -> str:
     for kind, findings in groupby(report.findings, key=lambda finding: finding.kind):
         text.writelines(f"{line}\n" for line in _told(kind, list(findings)))
     text.writelines(
-        f"{name}: {_count(count, 'utterance')}\n" for name, count in report.manifests.items()
+        f"{name}: {console.counted(count, 'utterance')}\n"
+        for name, count in report.manifests.items()
     )
-    errors, warnings = (_count(report.count(level), level) for level in (ERROR, WARNING))
+    errors, warnings = (console.counted(report.count(level), level) for level in (ERROR, WARNING))
     text.write(f"{errors}, {warnings}\n\n")
     screen = Console(file=text, markup=False, highlight=False, width=WIDTH)
     screen.print(_table("language", report.languages.items()))
@@ -99,7 +83,3 @@ def _table(title: str, rows: Iterable[tuple[str, Tally]]) -> Table:
         rest = (f"{figure:,}" if figure else "-" for figure in figures)
         table.add_row(name, f"{tally.utterances:,}", f"{tally.seconds / 3600:.2f}", *rest)
     return table
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

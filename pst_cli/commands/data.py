@@ -152,10 +152,9 @@ def import_(
     write_manifest(output, found.utterances)
     if quiet:
         return
-    name, count = console.display(output), len(found.utterances)
-    what = "utterance" if count == 1 else "utterances"
+    name, count = console.display(output), console.counted(len(found.utterances), "utterance")
     missing = f"; {found.missing:,} left out, as their sound is not there" if found.missing else ""
-    console.stderr().print(f"pst: {count:,} {what} written to {name}{missing}")
+    console.stderr().print(f"pst: {count} written to {name}{missing}")
 
 
 def build(

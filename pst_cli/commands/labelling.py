@@ -8,24 +8,20 @@ from pathlib import Path
 
 from pst_cli import __version__, console
 from pst_cli.commands.download import fetcher
-from pst_cli.commands.loading import DecodingRequest, choose_context, load
+from pst_cli.commands.hearing import timed_translator
+from pst_cli.commands.loading import DecodingRequest
 from pst_cli.commands.scoreboard import Board
-from pst_cli.corpus.labels import Labelled, labelled, lacking, narrowed, said, trusted
+from pst_cli.corpus.labels import Labelled, labelled, lacking, said, trusted
 from pst_cli.data.manifest import read_manifest, write_manifest
-from pst_cli.decoding.guards import Guards
 from pst_cli.errors import EXIT_FAILED, EXIT_OK, UsageError
 from pst_cli.evaluate.record import Header, Record, digest
 from pst_cli.evaluate.run import Said, TimedTranslator
-from pst_cli.evaluate.tasks import Task, named
-from pst_cli.models.device import choose_place, numbers
+from pst_cli.evaluate.tasks import Task, named, unsaid
+from pst_cli.models.device import numbers
 from pst_cli.outputs import check_writable
-from pst_cli.pipeline import Options
 from pst_cli.weights import Checkpoint, locate
 
 KEPT = ".hypotheses.jsonl"  # what stands in the output's place of ".jsonl", where none is named
-
-# What is sampled until a guard lets it pass is mostly worse than what it doubted.
-SURE = Guards(temperatures=(0.0,))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +59,8 @@ def execute(request: Request) -> int:
     checkpoint = locate(request.model, fetcher(offline=request.offline))
     with Board(quiet=request.quiet) as board:
         tasks = _trusted(tasks, checkpoint, request, board)
-        translator = _translator(checkpoint, request, board)
+        # What is sampled until a guard lets it pass is mostly worse than what it doubted.
+        translator = timed_translator(checkpoint, request, board.say, fallback=False)
         with Record(request.kept, _header(request, translator)) as record:
             _say(tasks, translator, record, board)
         found = labelled(utterances, tasks, record.texts, _name(request.model))
@@ -83,20 +80,6 @@ def _trusted(
     if wild:
         board.say(f"this host was not trained for {', '.join(named(wild))}: left out")
     return kept
-
-
-def _translator(checkpoint: Checkpoint, request: Request, board: Board) -> TimedTranslator:
-    """Load the host and what drafts for it."""
-    place = choose_place(request.device, request.dtype)
-    host, method = load(request, checkpoint, place, board.say)
-    options = Options(
-        batch_size=request.batch_size,
-        context=choose_context(request.context, host, board.say),
-        beams=request.beams,
-        top_k=request.top_k,
-        guards=SURE,
-    )
-    return TimedTranslator(host, options, method)
 
 
 def _header(request: Request, translator: TimedTranslator) -> Header:
@@ -119,7 +102,7 @@ def _header(request: Request, translator: TimedTranslator) -> Header:
 
 def _say(tasks: Sequence[Task], translator: TimedTranslator, record: Record, board: Board) -> None:
     """Add to the record what it does not hold yet."""
-    missing = narrowed(tasks, lambda one, target: (one.id, target) not in record.found)
+    missing = unsaid(tasks, record.found)
     whole, left = (sum(len(task.references) for task in some) for some in (tasks, missing))
     board.begin(whole - left, whole, "labelling")
     for event in said(missing, translator):
@@ -136,5 +119,4 @@ def _name(model: str) -> str:
 def _told(found: Labelled, output: Path) -> str:
     reasons = ", ".join(f"{count:,} {why}" for why, count in found.left_out.items())
     left_out = f"; left out: {reasons}" if reasons else ""
-    what = "text" if found.given == 1 else "texts"
-    return f"{found.given:,} {what} added in {console.display(output)}{left_out}"
+    return f"{console.counted(found.given, 'text')} added in {console.display(output)}{left_out}"

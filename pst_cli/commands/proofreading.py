@@ -141,17 +141,13 @@ def _summary(reports: Sequence[Report]) -> str:
     found = counted(one for report in reports for one in report.violations)
     total = sum(found.values())
     cues = sum(report.cues for report in reports)
-    counts = f"{_count(len(reports), 'file')}, {_count(cues, 'cue')}"
-    told = f"{_count(total, 'violation')} ({_listed(found)})" if total else "no violation"
+    counts = f"{console.counted(len(reports), 'file')}, {console.counted(cues, 'cue')}"
+    told = f"{console.counted(total, 'violation')} ({_listed(found)})" if total else "no violation"
     return f"{counts}: {told}"
 
 
 def _listed(found: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {KINDS[kind][1]}" for kind, count in found.items())
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _say(request: Request, text: str) -> None:

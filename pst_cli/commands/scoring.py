@@ -10,21 +10,20 @@ from pathlib import Path
 
 from pst_cli import __version__, console
 from pst_cli.commands.download import fetcher
-from pst_cli.commands.loading import DecodingRequest, choose_context, load
+from pst_cli.commands.hearing import timed_translator
+from pst_cli.commands.loading import DecodingRequest
 from pst_cli.commands.scoreboard import Board, scoreboard
 from pst_cli.data.manifest import Utterance, read_manifest
-from pst_cli.decoding.guards import Guards
 from pst_cli.errors import EXIT_FAILED, EXIT_OK, DataError
 from pst_cli.evaluate.page import Making, draw, page, put
 from pst_cli.evaluate.record import Header, Record, digest
 from pst_cli.evaluate.report import Report, Speed, pairs, rows
 from pst_cli.evaluate.run import Said, TimedTranslator, translated
-from pst_cli.evaluate.tasks import Choice, Task, choose_tasks, directions, named, split_able
+from pst_cli.evaluate.tasks import Choice, Task, choose_tasks, directions, named, split_able, unsaid
 from pst_cli.evaluate.times import Timed, Times, end_to_end, timed, times
-from pst_cli.models.device import choose_place, numbers
+from pst_cli.models.device import numbers
 from pst_cli.models.prompts import untrained
 from pst_cli.outputs import check_writable, write_atomic
-from pst_cli.pipeline import Options
 from pst_cli.weights import Checkpoint, locate
 
 INDENT = 2  # of the JSON document
@@ -59,7 +58,7 @@ def execute(request: Request) -> int:
     with Board(quiet=request.quiet) as board:
         tasks = _able(tasks, checkpoint, request, board)
         _tell_silent(utterances, board)
-        translator = _translator(checkpoint, request, board)
+        translator = timed_translator(checkpoint, request, board.say, fallback=request.fallback)
         header = _header(request, translator) if request.hypotheses else {}
         with Record(request.hypotheses, header) as record:
             speed = _translate(tasks, translator, record, board)
@@ -94,21 +93,6 @@ def _tell_silent(utterances: Sequence[Utterance], board: Board) -> None:
         board.say(f"utterances without sound, left out: {silent}")
 
 
-def _translator(checkpoint: Checkpoint, request: Request, board: Board) -> TimedTranslator:
-    """Load the host and what drafts for it."""
-    place = choose_place(request.device, request.dtype)
-    host, method = load(request, checkpoint, place, board.say)
-    guards = Guards() if request.fallback else Guards(temperatures=(0.0,))
-    options = Options(
-        batch_size=request.batch_size,
-        context=choose_context(request.context, host, board.say),
-        beams=request.beams,
-        top_k=request.top_k,
-        guards=guards,
-    )
-    return TimedTranslator(host, options, method)
-
-
 def _header(request: Request, translator: TimedTranslator) -> Header:
     """All that decides what is said; weights by their hash, since a name may get new ones."""
     return {
@@ -135,7 +119,7 @@ def _translate(
     wanted = {(task.utterance.id, target) for task in tasks for target in task.references}
     board.begin(len(wanted & record.found.keys()), len(wanted))
     heard = 0.0
-    for event in translated(_missing(tasks, record), translator):
+    for event in translated(unsaid(tasks, record.found), translator):
         if isinstance(event, Said):
             record.add(event.hypothesis)
             heard += event.audio_seconds
@@ -146,18 +130,6 @@ def _translate(
         decoding=translator.decoding,
         tokens=translator.tokens,
     )
-
-
-def _missing(tasks: Sequence[Task], record: Record) -> list[Task]:
-    """What is still to be decoded; lines of a manifest that say the same count as one."""
-    seen, found = set(record.found), []
-    for task in tasks:
-        name = task.utterance.id
-        left = {to: text for to, text in task.references.items() if (name, to) not in seen}
-        seen |= {(name, target) for target in left}
-        if left:
-            found.append(replace(task, references=left))
-    return found
 
 
 def _present(path: Path) -> str:

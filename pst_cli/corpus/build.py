@@ -52,7 +52,7 @@ class Corpus:
     sources: Path
     output: Path
 
-    def build(self, workers: int, progress: Progress) -> Built:
+    def build(self, workers: int, progress: Progress | None = None) -> Built:
         """Make everything that is not there yet, with `workers` voices at a time.
 
         Raises:
@@ -102,7 +102,7 @@ class Corpus:
         return [(language, one) for one in chosen(sets, language, recipe.each, recipe.seed)]
 
     def _speak(
-        self, parts: Sequence[tuple[str, Same]], workers: int, progress: Progress
+        self, parts: Sequence[tuple[str, Same]], workers: int, progress: Progress | None
     ) -> tuple[list[Utterance], int]:
         """What could be spoken, and how much could not."""
         spoken: list[Utterance] = []
@@ -110,7 +110,8 @@ class Corpus:
         try:
             for done, one in enumerate(pool.map(self._say, parts), 1):
                 spoken += [one] if one else []
-                progress("sentences spoken", done, len(parts))
+                if progress:
+                    progress("sentences spoken", done, len(parts))
         finally:  # Ctrl-C does not wait for all that was planned
             pool.shutdown(cancel_futures=True)
         return spoken, len(parts) - len(spoken)

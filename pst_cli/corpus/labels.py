@@ -8,26 +8,21 @@ from typing import TYPE_CHECKING
 
 from pst_cli.corpus.sentences import fit
 from pst_cli.data.texts import normalised, wrong_script
-from pst_cli.errors import DataError, PstError, UsageError
+from pst_cli.errors import DataError, UsageError
 from pst_cli.evaluate.language import is_in
-from pst_cli.evaluate.record import Hypothesis
-from pst_cli.evaluate.run import SEPARATORS, Said, Unread, windows
-from pst_cli.evaluate.tasks import Task, directions, named, split_able
-from pst_cli.models.prompts import prompt, untrained
-from pst_cli.pipeline import Job, Worker
-from pst_cli.subtitles.text import clean
+from pst_cli.evaluate.run import Said, translated
+from pst_cli.evaluate.tasks import Task, directions, named, narrowed, split_able
+from pst_cli.models.prompts import untrained
 from pst_cli.types import LANGUAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pst_cli.data.manifest import Utterance
     from pst_cli.evaluate.record import Key
     from pst_cli.evaluate.run import Event, TimedTranslator
     from pst_cli.evaluate.tasks import Direction
-    from pst_cli.models.host import Host
     from pst_cli.models.prompts import Ability
-    from pst_cli.types import Segment
 
 DOUBTFUL = "doubtful or without a word"
 FOREIGN = "in another language or script"
@@ -60,15 +55,6 @@ def lacking(utterances: Iterable[Utterance], targets: Sequence[str]) -> list[Tas
     return found
 
 
-def narrowed(tasks: Iterable[Task], wanted: Callable[[Utterance, str], bool]) -> list[Task]:
-    """`tasks` with those targets alone for which wanted(utterance, target); none without any."""
-    kept = (
-        replace(task, references={t: "" for t in task.references if wanted(task.utterance, t)})
-        for task in tasks
-    )
-    return [task for task in kept if task.references]
-
-
 def trusted(
     tasks: Sequence[Task], ability: Ability, model: str
 ) -> tuple[list[Task], list[Direction], list[Direction]]:
@@ -85,66 +71,13 @@ def trusted(
     return kept, refused, wild
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """An utterance to be put into one language."""
-
-    utterance: Utterance
-    target: str
-    jobs: tuple[Job, ...]
-
-
-def said(tasks: Iterable[Task], translator: TimedTranslator) -> Iterator[Event]:
-    """What the host says of each task in each of its targets; "" where guards doubt any part.
-
-    A part in which they find no speech has no words. Each utterance is heard once; those of similar
-    length go together, by what the manifest says.
-    """
-    worker, size = Worker(translator), translator.options.batch_size
-    ordered = sorted(tasks, key=lambda task: task.utterance.duration or 0.0)
-    for first in range(0, len(ordered), size):
-        units = yield from _units(ordered[first : first + size], translator.host)
-        jobs = [job for unit in units for job in unit.jobs]
-        spent = translator.seconds
-        heard = iter((yield from worker.heard(jobs)))
-        share = (translator.seconds - spent) / max(len(jobs), 1)
-        for unit in units:
-            yield _said(unit, [segment for _ in unit.jobs for segment in next(heard)], share)
-
-
-def _units(tasks: Iterable[Task], host: Host) -> Generator[Event, None, list[_Unit]]:
-    """What can be read of `tasks`, each in all its targets."""
-    units = []
-    for task in tasks:
-        try:
-            units += list(_prompted(task, host))
-        except PstError as error:
-            yield Unread(task.utterance, error)
-    return units
-
-
-def _prompted(task: Task, host: Host) -> Iterator[_Unit]:
-    one = task.utterance
-    assert one.audio is not None
-    cut = list(windows(one))
-    for target in task.references:
-        asked = tuple(prompt(host.tokens, host.ability, target, one.language))
-        yield _Unit(one, target, tuple(Job(one.audio, window, asked) for window in cut))
-
-
-def _said(unit: _Unit, segments: Sequence[Segment], share: float) -> Said:
-    """`share` is the time that a job took, in seconds."""
-    doubtful = any(segment.flags for segment in segments)
-    texts = [] if doubtful else [text for one in segments if (text := clean(one.text))]
-    hypothesis = Hypothesis(
-        id=unit.utterance.id,
-        source=unit.utterance.language,
-        target=unit.target,
-        hypothesis=SEPARATORS.get(unit.target, " ").join(texts),
-        reference="",
-        seconds=share * len(unit.jobs),
-    )
-    return Said(hypothesis, sum(job.window.seconds for job in unit.jobs))
+def said(tasks: Sequence[Task], translator: TimedTranslator) -> Iterator[Event]:
+    """As `evaluate.run.translated`, but "" where guards doubt any part of an utterance."""
+    for event in translated(tasks, translator):
+        if isinstance(event, Said) and event.doubtful:
+            yield replace(event, hypothesis=replace(event.hypothesis, hypothesis=""))
+        else:
+            yield event
 
 
 def labelled(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pst_cli.console import display
 from pst_cli.data.texts import normalised, size
 from pst_cli.errors import DataError
+from pst_cli.training.plan import drawn_apart
 from pst_cli.types import LANGUAGES
 
 if TYPE_CHECKING:
@@ -103,18 +104,18 @@ class Forbidden:
 def chosen(sets: Iterable[Same], language: str, count: int, seed: int) -> list[Same]:
     """At most `count` sets to be spoken in `language`, in an order that only `seed` decides.
 
-    Those that hold rarer languages and longer sentences are likelier (Efraimidis and Spirakis,
-    2006), so that directions are evened out and windows are not all of five words.
+    Those that hold rarer languages and longer sentences are likelier, so that directions are evened
+    out and windows are not all of five words. A larger `count` only adds to what a smaller one has.
     """
     fitting = [one for one in sets if len(one) >= FEWEST and _speakable(one.get(language, ""))]
     counts = Counter(code for one in fitting for code in one)
-    rng = random.Random(f"{seed} {language}")
 
-    def key(one: Same) -> float:
+    def weight(one: Same) -> float:
         rarity = sum(1 / counts[code] for code in one)
-        return float(rng.random() ** (1 / (len(fitting) * rarity * min(size(one[language]), LONG))))
+        return len(fitting) * rarity * min(size(one[language]), LONG)
 
-    return sorted(fitting, key=key, reverse=True)[:count]
+    rng = random.Random(f"{seed} {language}")
+    return drawn_apart(fitting, list(map(weight, fitting)), count, rng)
 
 
 def _speakable(text: str) -> bool:

@@ -35,10 +35,14 @@ SEPARATORS = {"zh": ""}  # between the segments of an utterance; a space elsewhe
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A hypothesis, and how many seconds of sound it is a translation of."""
+    """A hypothesis, how many seconds of sound it is a translation of, and what guards think of it.
+
+    `doubtful`: they flagged a part of it. A part in which they find no speech has no words.
+    """
 
     hypothesis: Hypothesis
     audio_seconds: float
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,4 +191,4 @@ def _said(unit: _Unit, segments: Sequence[Segment], seconds: float) -> Said:
         reference=task.references[unit.target],
         seconds=seconds,
     )
-    return Said(hypothesis, unit.clip.seconds)
+    return Said(hypothesis, unit.clip.seconds, any(segment.flags for segment in segments))

@@ -11,7 +11,7 @@ from pst_cli.models.prompts import check
 from pst_cli.types import LANGUAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pst_cli.data.manifest import Utterance
     from pst_cli.models.prompts import Ability
@@ -96,13 +96,29 @@ def split_able(
             check(ability, model, target, source)
         except UsageError as error:
             refused[source, target] = error
-    able = [task for task in (_without(task, refused) for task in tasks) if task.references]
+    able = narrowed(tasks, lambda one, target: (one.language, target) not in refused)
     if not able:
         raise next(iter(refused.values()))
     return able, list(refused)
 
 
-def _without(task: Task, refused: Iterable[Direction]) -> Task:
-    gone = {target for source, target in refused if source == task.utterance.language}
-    kept = {target: text for target, text in task.references.items() if target not in gone}
-    return replace(task, references=kept)
+def narrowed(tasks: Iterable[Task], wanted: Callable[[Utterance, str], bool]) -> list[Task]:
+    """`tasks` with those targets alone for which wanted(utterance, target); none without any."""
+    found = []
+    for task in tasks:
+        kept = {to: text for to, text in task.references.items() if wanted(task.utterance, to)}
+        if kept:
+            found.append(replace(task, references=kept))
+    return found
+
+
+def unsaid(tasks: Iterable[Task], found: Iterable[tuple[str, str]]) -> list[Task]:
+    """What of `tasks` is not `found`, by id and target; lines that say the same count as one."""
+    seen = set(found)
+
+    def fresh(one: Utterance, target: str) -> bool:
+        before = len(seen)
+        seen.add((one.id, target))
+        return len(seen) > before
+
+    return narrowed(tasks, fresh)

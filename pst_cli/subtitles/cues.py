@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from pst_cli.subtitles.cutting import Shown, cut
 from pst_cli.subtitles.spoken import Spoken, chained, spoken
 from pst_cli.subtitles.styles import PLAIN, Style, style_for
-from pst_cli.subtitles.text import length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,17 +41,6 @@ def cues(segments: Iterable[Segment], language: str, style: Style | None = None)
         held = chained(held, found, language) if held else found
     if held:
         yield from (one.cue for one in cut(held, style, floor, math.inf))
-
-
-def duration(cue: Cue) -> float:
-    """Seconds that a cue stands."""
-    return (cue.end - cue.start) / 1000
-
-
-def reading_speed(cue: Cue) -> float:
-    """Characters a second; infinite for a cue that does not last."""
-    seconds = duration(cue)
-    return sum(map(length, cue.lines)) / seconds if seconds > 0 else math.inf
 
 
 def _settled(

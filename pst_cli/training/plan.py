@@ -126,7 +126,10 @@ class Several(Source[Spoken]):
 def drawn_apart(
     items: Sequence[T], weights: Sequence[float], count: int, rng: random.Random
 ) -> list[T]:
-    """At most `count` of `items`, none twice, heavier ones likelier, in no particular order."""
+    """At most `count` of `items`, none twice, heavier ones likelier and earlier.
+
+    A larger `count` only adds to what a smaller one gives.
+    """
     keys = [rng.random() ** (1 / weight) for weight in weights]  # Efraimidis and Spirakis, 2006
     best = sorted(range(len(items)), key=lambda index: keys[index], reverse=True)
     return [items[index] for index in best[:count]]
