@@ -16,10 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pst_cli.models.decoder import Decoder
+from pst_cli.models.linear import attend
 
 if TYPE_CHECKING:
     from pst_cli.models.kvspn import Pair
     from pst_cli.models.sharing import Sharing
+
+
+ATTENTION = "pst"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class ForcedHost(nn.Module):
         """Take over a transformers WhisperForConditionalGeneration."""
         super().__init__()
         self.whisper = whisper
+        whisper.set_attn_implementation(_registered())
 
     @property
     def config(self) -> Any:
@@ -138,6 +143,39 @@ def _through(layer: Any, states: Tensor, heard: Heard, cache: Any) -> Tensor:
     states = states + heard.attended(layer.encoder_attn, asked, cache)
     asked = layer.final_layer_norm(states)
     return states + layer.fc2(layer.activation_fn(layer.fc1(asked)))  # type: ignore[no-any-return]
+
+
+def _registered() -> str:
+    """The name by which transformers knows `_attention`."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(ATTENTION, _attention)
+    return ATTENTION
+
+
+def _attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention as transformers asks for it; the queries are scaled already.
+
+    The decoder's is `attend`'s, which is faster on a processor; the encoder's stays fused, for its
+    scores would fill the memory.
+    """
+    if not module.is_decoder:
+        fused = functional.scaled_dot_product_attention
+        found = fused(query, key, value, attention_mask, scale=scaling)
+        return found.transpose(1, 2).contiguous(), None
+    if attention_mask is None and module.is_causal:
+        whole = query.new_ones(query.shape[2], key.shape[2], dtype=torch.bool)
+        attention_mask = whole.tril()
+    found = attend(query, key, value, attention_mask, scaling)
+    return found.transpose(1, 2).contiguous(), None
 
 
 def _memory() -> Any:
