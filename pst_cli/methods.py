@@ -12,8 +12,9 @@ from pst_cli.decoding.length import DraftLength
 from pst_cli.decoding.protocols import Drafter, Plain
 from pst_cli.errors import ModelError, UsageError
 from pst_cli.models.adapter import DIGITS
+from pst_cli.models.heads import Heads
 from pst_cli.models.kvspn import KVSPN, read_config
-from pst_cli.models.linear import Affine, pack_linears
+from pst_cli.models.linear import pack_linears
 from pst_cli.weights import locate
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class KVSPNMethod:
     """KVSPN, or the Medusa control, on the host's own memory."""
 
     network: KVSPN
-    head: Affine
+    heads: Heads
     drafting: Drafting
 
     @property
@@ -88,7 +89,7 @@ class KVSPNMethod:
     def start(self, session: Session, heard: Tensor, guide: Guide) -> Drafter:
         length = self.drafting.length or self.network.config.draft_length
         fixed = DraftLength(length, fixed=True)
-        return KVSPNDrafter(self.network, self.head, session, heard, self._sure(guide), fixed)
+        return KVSPNDrafter(self.network, self.heads, session, heard, self._sure(guide), fixed)
 
     def _sure(self, guide: Guide) -> Guide:
         return replace(guide, confidence=self.drafting.confidence)
@@ -188,9 +189,8 @@ def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
             hint="use the --model it was trained with",
         )
     network = network.to(host.device, host.dtype)
-    head = network.head(host.decoder)
     pack_linears(network)
-    return KVSPNMethod(network, head, drafting)
+    return KVSPNMethod(network, Heads(network, host.decoder), drafting)
 
 
 def speculative(draft: Host, host: Host, drafting: Drafting) -> SpeculativeMethod:

@@ -37,6 +37,7 @@ from pst_cli.models.adapter import Adapter, read_adapter_config
 from pst_cli.models.context import STEP, TAIL, padded_alike, padded_seconds, taught_context
 from pst_cli.models.decoder import Decoder
 from pst_cli.models.encoded import Encoded
+from pst_cli.models.heads import Heads
 from pst_cli.models.host import Host, Session
 from pst_cli.models.kvspn import KVSPN, KVSPNConfig
 from pst_cli.pipeline import Options, Translator
@@ -111,7 +112,7 @@ def drafter(session, heard, form):
             method = SpeculativeMethod(smaller, shares_encoder=True, drafting=Drafting(length=3))
         else:
             net = network(tiny(98, layers=3), **FORMS[form])
-            method = KVSPNMethod(net, net.head(session.decoder), Drafting())
+            method = KVSPNMethod(net, Heads(net, session.decoder), Drafting())
         return method.start(session, heard.drafter, guide)
 
 

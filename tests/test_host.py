@@ -244,6 +244,7 @@ def test_drafts_change_no_token_of_the_real_base_model(base, clips, name, langua
     from pst_cli.audio import open_audio
     from pst_cli.decoding.proposals import Guide
     from pst_cli.methods import Drafting, KVSPNMethod, speculative
+    from pst_cli.models.heads import Heads
     from pst_cli.models.kvspn import KVSPN, lean, paper
 
     host, _ = base
@@ -257,7 +258,7 @@ def test_drafts_change_no_token_of_the_real_base_model(base, clips, name, langua
     itself = speculative(host, host, Drafting(length=4))
     assert itself.shares_encoder
     said = {}
-    for method in (PLAIN, KVSPNMethod(network, network.head(host.decoder), Drafting()), itself):
+    for method in (PLAIN, KVSPNMethod(network, Heads(network, host.decoder), Drafting()), itself):
         session = host.open(encoded)
         guide = Guide(rules, len(prompt), host.tokens.end)
         strategy = Strategy(method.start(session, encoded, guide), Greedy(), rules)

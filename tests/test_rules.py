@@ -68,6 +68,23 @@ def test_a_draft_is_masked_position_by_position():
         assert torch.equal(together[0, position], alone[0, 0])
 
 
+kept_tokens = st.sets(st.integers(0, VOCABULARY - 1), min_size=1, max_size=40)
+
+
+@settings(max_examples=300)
+@given(prefix=st.lists(tokens, max_size=8), kept=kept_tokens, seed=st.integers(0, 2**31))
+def test_rules_for_a_part_of_the_vocabulary_are_those_where_the_rest_is_impossible(
+    prefix, kept, seed
+):
+    kept, rules = sorted(kept), TokenRules(SPECIAL, VOCABULARY)
+    scores = 3 * torch.randn(len(kept), generator=torch.Generator().manual_seed(seed))
+    whole = torch.full((VOCABULARY,), float("-inf"))
+    whole[kept] = scores
+    masked = rules(whole[None, None], [[prefix]])[0, 0]
+    narrow = rules.narrowed(kept)(scores[None, None], [[prefix]])[0, 0]
+    assert torch.equal(narrow, masked[kept])
+
+
 def at(seconds):
     return BEGIN + round(seconds / 0.02)
 

@@ -15,6 +15,7 @@ from pst_cli.decoding.kvspn import KVSPNDrafter, _Steps
 from pst_cli.decoding.length import DraftLength
 from pst_cli.decoding.proposals import Guide
 from pst_cli.models.forced import Heard, TextEncoder
+from pst_cli.models.heads import Heads
 from pst_cli.models.host import Session
 from pst_cli.training.collate import IGNORED
 from pst_cli.training.lessons.host import HostLesson, HostWeights
@@ -43,7 +44,7 @@ FORMS = {
     "threaded": {"groups": 1, "threaded": True, "draft_length": 4},
     "lean": {"cross": "host", "normed": True, "threaded": True, "draft_length": 4, "groups": 1},
     "not threaded": {"groups": 1, "draft_length": 3},
-    "draft vocabulary": {"groups": 1, "draft_vocabulary": 60, "draft_length": 2},
+    "draft vocabulary": {"groups": 1, "vocabularies": ((START, 60),), "draft_length": 2},
     "medusa": {"groups": 3, "feed": "state", "draft_length": 3},
     "medusa on the host's memory": {
         "groups": 1,
@@ -61,7 +62,7 @@ def drafter(host, seed=1, **fields):
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
-    if fields.get("draft_vocabulary"):
+    if fields.get("vocabularies"):
         made.draft_tokens.copy_(torch.randperm(VOCABULARY, generator=generator)[:60].sort().values)
     return made
 
@@ -75,10 +76,10 @@ def in_use(host, net, heard, row, query, steps):
         session.forward(torch.tensor([row[-3:]]), [query])  # stale slots, of a draft rolled back
         session.forward(torch.tensor([row[query - 1 : query]]), [query - 1])
         guide, length = Guide(RULES, len(PROMPT), END), DraftLength(steps, fixed=True)
-        made = KVSPNDrafter(net, net.head(decoder), session, heard, guide, length)
+        made = KVSPNDrafter(net, Heads(net, decoder), session, heard, guide, length)
         ask = _Steps(made, [row[: query + 1]])
         scores = [ask([row[query + 1 : query + 1 + step]]) for step in range(steps)]
-    return [one[0, 0, net.draft_tokens] for one in scores]
+    return [one[0, 0] for one in scores]
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
@@ -90,6 +91,7 @@ def test_a_drafter_is_taught_exactly_what_it_does_when_it_drafts(form):
     with torch.no_grad():
         drafts = list(lesson.drafts(batch, *lesson.memory(batch)))
     assert [one.step for one in drafts] == list(range(1, net.config.draft_length + 1))
+    kept = net.vocabulary(START).tolist() if net.config.vocabularies else range(VOCABULARY)
     taught_queries = 0
     for row, example in enumerate(ROWS):
         tokens = list(example.tokens)
@@ -100,7 +102,8 @@ def test_a_drafter_is_taught_exactly_what_it_does_when_it_drafts(form):
             for one, scores in zip(drafts, expected, strict=False):
                 place = _place(one, row, query)
                 torch.testing.assert_close(one.logits[place], scores, **CLOSE)
-                assert one.labels[place] == tokens[query + one.step]
+                said = tokens[query + one.step]
+                assert one.labels[place] == (kept.index(said) if said in kept else IGNORED)
                 taught_queries += 1
     assert taught_queries == sum(len(one.labels) for one in drafts)
 
@@ -145,7 +148,7 @@ def test_drafts_of_references_are_taught_what_the_host_would_say_there():
 
 def test_words_outside_the_draft_vocabulary_are_missed_and_teach_nothing():
     host = taught.host(3)
-    net = drafter(host, draft_vocabulary=60)
+    net = drafter(host, vocabularies=((START, 60),))
     net.draft_tokens.copy_(torch.arange(100, 160))  # none of ROWS' words
     lesson = KVSPNLesson(host, net, SPECIAL)
     (batch,) = taught.groups(ROWS, taught.states(LENGTHS))
@@ -164,7 +167,7 @@ def test_draft_losses_are_those_of_their_steps_and_count_less_the_later_they_are
     for one in lesson.drafts(batch, *lesson.memory(batch)):
         loss = surprise(one.logits, one.labels) / whole
         torch.testing.assert_close(parts[f"draft {one.step}"], loss)
-        pull = divergence(one.logits, host.logits(one.states)) / whole
+        pull = divergence(one.logits, one.wanted) / whole
         torch.testing.assert_close(parts[f"kl {one.step}"], pull)
     assert lesson.weights() == {
         "draft 1": 2.0, "draft 2": 1.0, "draft 3": 0.5, "kl 1": 0.5, "kl 2": 0.25, "kl 3": 0.125,

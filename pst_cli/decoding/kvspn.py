@@ -15,12 +15,12 @@ from torch.nn import functional
 
 from pst_cli.decoding.proposals import Guide, Rows, propose
 from pst_cli.decoding.protocols import Draft
-from pst_cli.decoding.rules import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pst_cli.decoding.length import DraftLength
+    from pst_cli.models.heads import Heads
     from pst_cli.models.host import Session
     from pst_cli.models.kvspn import KVSPN, Pair
     from pst_cli.models.linear import Affine
@@ -32,29 +32,41 @@ class KVSPNDrafter:
     def __init__(
         self,
         network: KVSPN,
-        head: Affine,
+        heads: Heads,
         session: Session,
         encoded: Tensor,
         guide: Guide,
         length: DraftLength,
     ) -> None:
-        """`head` is the network's (`KVSPN.head`), of the session's own decoder.
+        """`heads` are the network's, of the session's own decoder.
 
         `encoded`, (windows, frames, d_model), is read only by own cross-attention; what of it is
         padding, the session's memory tells.
         """
-        self.network, self.head, self.session = network, head, session
+        self.network, self.heads, self.session = network, heads, session
         self.guide, self.length = guide, length
         self._own = network.hear(encoded)
-        whole = len(network.draft_tokens) == len(session.decoder.embedding)
-        self._scatter = None if whole else network.draft_tokens
+        self._said: tuple[Affine, Guide] | None = None
 
     def draft(self, rows: Rows, room: Sequence[int]) -> list[Draft]:
         length = min(self.length.next(rows), max(0, min(room)))
-        step = _Steps(self, rows) if length else None
-        drafts = propose(rows, length, step, self.guide) if step else [Draft()] * len(rows)
+        drafts = [Draft()] * len(rows)
+        if length:
+            _, guide = self.vocabulary(rows)
+            drafts = propose(rows, length, _Steps(self, rows), guide)
         self.length.drafted(rows, [draft.tokens for draft in drafts])
         return drafts
+
+    def vocabulary(self, rows: Rows) -> tuple[Affine, Guide]:
+        """The output head for all that `rows` may say, and its guide: the same from first to last.
+
+        Rows leave and never come, so what fits the first of them fits all that follow.
+        """
+        if self._said is None:
+            head = self.heads.of(rows)
+            guide = self.guide if head.kept is None else self.guide.narrowed(head.kept)
+            self._said = head.affine, guide
+        return self._said
 
     def select(self, rows: Tensor) -> None:
         self.length.select(rows.tolist())
@@ -67,23 +79,13 @@ class KVSPNDrafter:
         """What each block hears now."""
         return self.network.overhear(self.session.cache) if self._own is None else self._own
 
-    def scores(self, states: Tensor) -> Tensor:
-        """(rows, 1, d_model) -> (rows, 1, vocabulary), minus infinity where it never drafts."""
-        logits = self.head(states).float()
-        if self._scatter is None:
-            return logits
-        everything = logits.new_full(
-            (*logits.shape[:2], len(self.session.decoder.embedding)), NEVER
-        )
-        everything[..., self._scatter] = logits
-        return everything
-
 
 class _Steps:
     """One draft under way: the host's memory as it stands, and the state passed along."""
 
     def __init__(self, drafter: KVSPNDrafter, rows: Rows) -> None:
         self.drafter, self.rows = drafter, rows
+        self.head, _ = drafter.vocabulary(rows)
         session, network = drafter.session, drafter.network
         self.device = session.cache.keys.device
         self.lengths = torch.tensor([len(row) - 1 for row in rows], device=self.device)
@@ -100,4 +102,4 @@ class _Steps:
         network = self.drafter.network
         entered = network.enter(embedded, self.state)
         self.state = network(entered, self.memories, self.crosses, self.heard)
-        return self.drafter.scores(self.state)
+        return self.head(self.state).float()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pst_cli.decoding.protocols import Draft
@@ -23,30 +23,38 @@ class Guide:
     prompt: int  # tokens; what stands before is emitted text to the rules
     end: int  # the end token
     confidence: float = 0.0  # a drafter less sure of a token than this stops before it
+    kept: Sequence[int] | None = None  # the tokens that scores are of, ascending; None: all
+
+    def narrowed(self, kept: Sequence[int]) -> Guide:
+        """For a drafter that can say `kept`, ids in ascending order, and nothing else."""
+        return replace(self, rules=self.rules.narrowed(kept), kept=kept)
 
     def choose(self, scores: Tensor, rows: Rows, drafts: Rows) -> tuple[list[int], list[bool]]:
         """Each row's likeliest token under the rules, and whether the drafter is sure enough of it.
 
-        scores, (rows, 1, vocabulary), are for the token after rows[r] and drafts[r]. Where the
-        rules leave nothing of what the drafter can say, it is not.
+        scores, (rows, 1, vocabulary or kept), are for the token after rows[r] and drafts[r]. Where
+        the rules leave nothing of what the drafter can say, it is not.
         """
         prefixes = [
             [[*row[self.prompt :], *draft]] for row, draft in zip(rows, drafts, strict=True)
         ]
         masked = self.rules(scores, prefixes)[:, 0]
-        best, tokens = masked.max(-1)
+        best, columns = masked.max(-1)
         sure = best > NEVER
         if self.confidence:
             sure &= (best - masked.logsumexp(-1)).exp() >= self.confidence
-        return tokens.tolist(), sure.tolist()
+        tokens: list[int] = columns.tolist()
+        if self.kept is not None:
+            tokens = [self.kept[column] for column in tokens]
+        return tokens, sure.tolist()
 
 
 def propose(rows: Rows, length: int, step: Callable[[Rows], Tensor], guide: Guide) -> list[Draft]:
     """Draft at most `length` tokens to follow each row, greedily, one for all rows at a time.
 
-    step(drafts) gives the drafter's scores, (rows, 1, vocabulary), for the token after each row's
-    draft so far. A row's draft stops after the end token and before a token that the drafter is
-    not sure enough of; drafting stops when every row's has.
+    step(drafts) gives the drafter's scores, (rows, 1, vocabulary or what the guide kept of it), for
+    the token after each row's draft so far. A row's draft stops after the end token and before a
+    token that the drafter is not sure enough of; drafting stops when every row's has.
     """
     drafts: list[list[int]] = [[] for _ in rows]
     kept = [length] * len(rows)

@@ -7,8 +7,10 @@ at the prefix, so each position of a verified draft has a mask of its own.
 
 from __future__ import annotations
 
+import copy
+from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -30,6 +32,9 @@ class Rules(Protocol):
 
         prefixes[r][i] is what row r has emitted (the prompt left out) before position i.
         """
+
+    def narrowed(self, kept: Sequence[int]) -> Rules:
+        """The same for scores of the tokens `kept` alone, ids in ascending order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,15 @@ class TokenRules:
             self._always[tokens.no_timestamps] = NEVER
         self._first = torch.zeros(vocabulary, device=device)
         self._first[list(tokens.suppressed_first)] = NEVER
+        self._kept: Sequence[int] = range(vocabulary)
+
+    def narrowed(self, kept: Sequence[int]) -> Self:
+        """See `Rules`; prefixes stay in the host's ids."""
+        found = copy.copy(self)
+        found._kept = kept
+        columns = torch.tensor(kept, device=self._always.device)
+        found._always, found._first = self._always[columns], self._first[columns]
+        return found
 
     def __call__(self, scores: Tensor, prefixes: Sequence[Sequence[Sequence[int]]]) -> Tensor:
         scores += self._always
@@ -91,20 +105,27 @@ class TokenRules:
     def _apply(self, scores: Tensor, grammar: _Grammar) -> None:
         """Mask one position's scores, (vocabulary,), in place."""
         begin = self.tokens.timestamp_begin
+        first = self._column(begin)
         if grammar.first:
-            scores[:begin] = NEVER
-            scores[begin + self._latest + 1 :] = NEVER
+            scores[:first] = NEVER
+            scores[self._column(begin + self._latest + 1) :] = NEVER
         elif not grammar.text:
-            scores[: self.tokens.end] = NEVER
+            scores[: self._column(self.tokens.end)] = NEVER
         if not grammar.times:
-            scores[begin:] = NEVER
+            scores[first:] = NEVER
         elif grammar.earliest:
-            scores[begin : begin + grammar.earliest] = NEVER
+            scores[first : self._column(begin + grammar.earliest)] = NEVER
 
     def _prefer_times(self, scores: Tensor) -> None:
         """Where all timestamps together are likelier than any word, a timestamp it is."""
-        begin = self.tokens.timestamp_begin
+        begin = self._column(self.tokens.timestamp_begin)
+        if not 0 < begin < len(self._kept):  # only words, or only times
+            return
         times = scores[..., begin:].logsumexp(-1)
         words = scores[..., :begin].amax(-1)
         wins = (times > words)[..., None]
         scores[..., :begin].masked_fill_(wins, NEVER)
+
+    def _column(self, token: int) -> int:
+        """Where the scores of `token` and those of higher ids begin."""
+        return bisect_left(self._kept, token)

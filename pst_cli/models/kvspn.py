@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from pst_cli.errors import ModelError, OutputError
 from pst_cli.models.decoder import Decoder, attend_window, merge_heads, split_heads
-from pst_cli.models.linear import Affine, Norm
+from pst_cli.models.linear import Affine, Norm, attend
 from pst_cli.models.tensors import load_tensors, save_tensors
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class KVSPNConfig:
     normed: bool = False  # whether queries are made of the normalised state, as in the host
     threaded: bool = False  # whether a step sees the state of the step before
     draft_length: int = 1  # tokens it was trained to draft in one go
-    draft_vocabulary: int = 0  # tokens it may draft; 0: the host's whole vocabulary
+    # Tokens of prompts, and how many tokens may be drafted after each; (): any, after every prompt.
+    vocabularies: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.groups <= self.layers:
@@ -101,11 +102,8 @@ class Block(nn.Module):
         `memory` is the host's, of this block's group; `cross` what it hears: keys and values, each
         (windows, heads, frames, head_dim), of which `heard` masks the padding, if there is any.
         """
-        attended = functional.scaled_dot_product_attention(
-            split_heads(self.query(self.query_norm(states)), self.heads),
-            *memory.keys_values,
-            memory.mask,
-        )
+        query = split_heads(self.query(self.query_norm(states)), self.heads)
+        attended = attend(query, *memory.keys_values, memory.mask)
         states = states + self.norm(self.out(merge_heads(attended)))
         query = split_heads(self.cross_query(self.cross_norm(states)), self.heads)
         states = states + self.cross_out(merge_heads(attend_window(query, *cross, heard)))
@@ -133,9 +131,9 @@ class KVSPN(nn.Module):
         if self.thread is not None:
             nn.init.zeros_(self.thread.weight)
             nn.init.zeros_(self.thread.bias)
-        chosen = torch.arange(config.draft_vocabulary or config.vocabulary)
-        self.draft_tokens: Tensor  # (draft vocabulary,), ids in the host's
-        self.register_buffer("draft_tokens", chosen)
+        self.draft_tokens: Tensor  # ids of all `vocabularies`, end to end, each ascending
+        whole = sum(size for _, size in config.vocabularies)
+        self.register_buffer("draft_tokens", torch.zeros(whole, dtype=torch.int32))
 
     def enter(self, embedded: Tensor, previous: Tensor | None) -> Tensor:
         """What the first block is given, (rows, seq, d_model).
@@ -183,11 +181,23 @@ class KVSPN(nn.Module):
         last = [self.config.group(index)[1] - 1 for index in range(self.config.groups)]
         return [(cache.cross_keys[layer], cache.cross_values[layer]) for layer in last]
 
-    def head(self, decoder: Decoder) -> Affine:
-        """The host's output head, cut down to the draft vocabulary: a copy, made once a host."""
-        if len(self.draft_tokens) == len(decoder.embedding):
-            return decoder.head
-        return Affine(decoder.embedding[self.draft_tokens])
+    def asked(self, row: Sequence[int]) -> int | None:
+        """Which of its vocabularies the prompt in `row` asks for, named by a token of the prompt.
+
+        It is the last one there that names any: after <|fr|><|translate|> it is not the French
+        one. None: the host's whole vocabulary.
+        """
+        named = {token for token, _ in self.config.vocabularies}
+        return next((token for token in reversed(row) if token in named), None)
+
+    def vocabulary(self, asked: int) -> Tensor:
+        """What may be drafted where that is `asked`: ids in the host's vocabulary, ascending."""
+        start = 0
+        for named, size in self.config.vocabularies:
+            if named == asked:
+                return self.draft_tokens[start : start + size].long()
+            start += size
+        raise KeyError(asked)
 
     def start_from(self, decoder: Decoder) -> None:
         """Begin as copies of the host's own layers, each block as the last of its group."""
@@ -212,10 +222,15 @@ class KVSPN(nn.Module):
         return [block for block in self.blocks if isinstance(block, Block)]
 
     def save(self, folder: Path) -> None:
-        """Write the config and, as safetensors, the weights; OutputError where they cannot be."""
+        """Write the config and, as safetensors, the weights; OutputError where they cannot be.
+
+        In float16, as Whisper's own are published: what it drafts is verified anyway.
+        """
         folder.mkdir(parents=True, exist_ok=True)
+        state = self.state_dict().items()
+        halves = {name: one.half() if one.is_floating_point() else one for name, one in state}
         try:
-            save_tensors(self.state_dict(), folder / WEIGHTS)
+            save_tensors(halves, folder / WEIGHTS)
         except (OSError, RuntimeError) as error:
             hint = "free some space, or write to another disk"
             raise OutputError(f"cannot write {folder / WEIGHTS}: {error}", hint=hint) from error
@@ -249,8 +264,9 @@ def read_config(folder: Path) -> KVSPNConfig | None:
     if not isinstance(document, dict) or document.pop("kind", None) != KIND:
         return None
     try:
-        return KVSPNConfig(**document)
-    except TypeError as error:
+        pairs = document.pop("vocabularies", ())
+        return KVSPNConfig(**document, vocabularies=tuple((int(t), int(n)) for t, n in pairs))
+    except (TypeError, ValueError) as error:
         reason = str(error).partition(") ")[2]
         raise ModelError(f"{folder} holds a KVSPN of another pst: {reason}") from error
 

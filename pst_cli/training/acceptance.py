@@ -47,13 +47,13 @@ def _judged(
     """Names of figures, each with a batch's hits and misses for it."""
     start = 0
     for group in chain.from_iterable(in_order(course, items, Part())):
-        batch = group.to(lesson.places.device)
+        batch = group.to(lesson.network.draft_tokens.device)
         asked = targets[start : start + len(batch.tokens)]
         start += len(batch.tokens)
         begins = (batch.labels >= 0).int().argmax(1)
         forced, heard = lesson.memory(batch)
         for one in lesson.drafts(batch, forced, heard):
-            correct = one.logits.argmax(-1) == lesson.places[one.labels]
+            correct = one.logits.argmax(-1) == one.labels
             rows, queries = one.where.nonzero(as_tuple=True)
             name = f"acceptance {one.step}"
             yield name, correct

@@ -67,7 +67,7 @@ class KVSPNOptions(TrainOptions):
         typer.Option(
             "--draft-vocabulary",
             min=0,
-            help="Words it may draft: 7000, the most said; 0, and with --joint: every one.",
+            help="Words of a language it may draft: 5000, the most said; 0, with --joint: all.",
         ),
     ] = None
     normed: Annotated[
@@ -107,7 +107,7 @@ class KVSPNOptions(TrainOptions):
     @property
     def _words(self) -> int:
         if self.draft_vocabulary is None:
-            return 0 if self.joint else 7000
+            return 0 if self.joint else 5000
         return self.draft_vocabulary
 
     @property

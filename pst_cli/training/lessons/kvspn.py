@@ -8,12 +8,14 @@ the host's own text already, its likeliest token there.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from pst_cli.models.forced import Heard
 from pst_cli.models.kvspn import Memory
@@ -39,14 +41,22 @@ class DraftWeights:
     later: float = 0.8  # of each draft step against the one before
 
 
+class Vocabulary(NamedTuple):
+    """What the rows that ask for it may draft."""
+
+    rows: Tensor  # (rows,), True where it is theirs
+    places: Tensor  # of each of the host's tokens in it, or IGNORED
+    head: Tensor  # (draft vocabulary, d_model), the host's
+
+
 class Drafted(NamedTuple):
-    """One draft step of a batch: labels and scores where there is something to draft."""
+    """One draft step of a batch's rows of one vocabulary, where there is something to draft."""
 
     step: int  # from 1
     where: Tensor  # (rows, seq - step + 1), True at queries that are taught
-    labels: Tensor  # (labels,), ids in the host's vocabulary
+    labels: Tensor  # (labels,), places in the draft vocabulary, or IGNORED where it lacks them
     logits: Tensor  # (labels, draft vocabulary)
-    states: Tensor  # (labels, d_model), the host's own, that the labels were chosen by
+    wanted: Tensor  # (labels, draft vocabulary), the host's own; nothing where they do not count
 
 
 class KVSPNLesson(Lesson):
@@ -70,10 +80,6 @@ class KVSPNLesson(Lesson):
         self.tokens, self.counts = tokens, weights or DraftWeights()
         if not joint:
             self.host.requires_grad_(False)
-        places = torch.full((host.config.vocab_size,), IGNORED)
-        places[network.draft_tokens] = torch.arange(len(network.draft_tokens))
-        self.places: Tensor  # of each of the host's tokens in the draft vocabulary, or IGNORED
-        self.register_buffer("places", places, persistent=False)
 
     def train(self, mode: bool = True) -> Self:
         """As torch's; a frozen host stays as it is when it is used."""
@@ -89,18 +95,16 @@ class KVSPNLesson(Lesson):
         return found
 
     def forward(self, batch: Batch) -> Parts:
-        parts: Parts = {}
-        whole = batch.totals.said
+        sums: dict[str, list[Tensor]] = defaultdict(list)
         forced, heard = self.memory(batch)
         for one in self.drafts(batch, forced, heard):
-            places = self.places[one.labels]
-            inside = places != IGNORED
-            parts[f"draft {one.step}"] = surprise(one.logits[inside], places[inside]) / whole
-            parts[f"kept {one.step}"] = hits(one.logits, places) / whole
-            parts[f"seen {one.step}"] = torch.ones_like(places).sum() / whole
+            inside = one.labels != IGNORED
+            sums[f"draft {one.step}"].append(surprise(one.logits[inside], one.labels[inside]))
+            sums[f"kept {one.step}"].append(hits(one.logits, one.labels))
+            sums[f"seen {one.step}"].append(torch.ones_like(one.labels).sum())
             if self.counts.kl:
-                parts[f"kl {one.step}"] = divergence(one.logits, self._wanted(one)) / whole
-        return parts
+                sums[f"kl {one.step}"].append(divergence(one.logits, one.wanted))
+        return {name: torch.stack(some).sum() / batch.totals.said for name, some in sums.items()}
 
     def memory(self, batch: Batch) -> tuple[Forced, Heard]:
         """The host's pass over the rows; its gradients are kept only where it learns too."""
@@ -118,7 +122,8 @@ class KVSPNLesson(Lesson):
         embedded = self.host.embed(batch.tokens)
         state = _shifted(forced.states) if self.network.config.feed == "state" else None
         crosses = self._crosses(forced, heard)
-        seq, head = batch.tokens.shape[1], self._head()
+        vocabularies = self._vocabularies(batch.tokens)
+        seq = batch.tokens.shape[1]
         for step in range(self.network.config.draft_length):
             width = seq - step
             previous = None if state is None else state[:, :width]
@@ -129,20 +134,34 @@ class KVSPNLesson(Lesson):
             # The host itself says the first token: none is drafted from the prompt alone.
             where[:, 0] = False
             where[:, 1:] &= taught[:, : width - 1]
-            logits = _exactly(state[where], head)
-            yield Drafted(
-                step + 1, where, labels[:, step:][where], logits, forced.states[:, step:][where]
-            )
+            for said in vocabularies:
+                mine = where & said.rows[:, None]
+                chosen = forced.states[:, step:][mine] if self.counts.kl else state[mine][:0]
+                yield Drafted(
+                    step + 1,
+                    mine,
+                    said.places[labels[:, step:][mine]],
+                    self._scores(state[mine], said.head),
+                    self._scores(chosen, said.head).detach(),
+                )
 
-    def _head(self) -> Tensor:
-        """The host's output head for the draft vocabulary, (draft vocabulary, d_model)."""
+    def _vocabularies(self, tokens: Tensor) -> list[Vocabulary]:
+        """Of all `tokens`, (rows, seq), begin with their prompts."""
         embedding: Tensor = self.host.whisper.model.decoder.embed_tokens.weight
-        chosen = self.network.draft_tokens
-        return embedding if len(chosen) == len(embedding) else embedding[chosen]
+        rows = [self.network.asked(row) for row in tokens.tolist()]
+        found = []
+        for asked in dict.fromkeys(rows):
+            every = torch.arange(len(embedding), device=tokens.device)
+            kept = every if asked is None else self.network.vocabulary(asked)
+            places = torch.full_like(every, IGNORED)
+            places[kept] = torch.arange(len(kept), device=tokens.device)
+            theirs = torch.tensor([one == asked for one in rows], device=tokens.device)
+            found.append(Vocabulary(theirs, places, embedding[kept]))
+        return found
 
-    def _wanted(self, one: Drafted) -> Tensor:
-        """The host's scores over the draft vocabulary."""
-        return _exactly(one.states, self._head()).detach()
+    def _scores(self, states: Tensor, head: Tensor) -> Tensor:
+        """In float32 where they are judged; learning bears the rounding, and goes much faster."""
+        return functional.linear(states, head).float() if self.training else _exactly(states, head)
 
     def _memories(self, forced: Forced, width: int) -> list[Memory]:
         """What each block may see: for the query at i the host's slots below i."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pst_cli.models.spelling import Speller
     from pst_cli.training.clips import Clip
     from pst_cli.training.ears import Context
+    from pst_cli.training.materials import Materials
     from pst_cli.training.opening import Opened
 
 Init = Literal["host", "random"]
@@ -53,7 +56,7 @@ class Form:
     normed: bool = True
     threaded: bool = True
     draft_length: int = 4
-    draft_vocabulary: int = 7000  # the most frequent words; ends and times come on top
+    draft_vocabulary: int = 5000  # words of a language, the most said; 0: every one of all
     init: Init = "host"  # copies of the host's own layers; the paper's is "random"
 
 
@@ -83,7 +86,7 @@ def train_kvspn(order: Order, plan: KVSPNPlan, watch: Watch) -> Outcome:
     own = said(order, plan.cache, plan.context, [*items, *apart], watch)
     items, apart = _ended(items, own), _ended(apart, own)
     opened = open_model(order.checkpoint)
-    network = _network(order, plan.form, opened, items, own)
+    network = _network(order, plan.form, opened, items, own, learnt)
     lesson = KVSPNLesson(opened.host, network, opened.speller.tokens, plan.weights)
     spell = _Spelling(opened, own, plan.references)
     course = fixed_course(order, opened.speller, Balanced(items, plan.power), spell, Stored(own))
@@ -120,14 +123,25 @@ def _ended(items: Sequence[Spoken], own: Own) -> list[Spoken]:
     return kept
 
 
-def _network(order: Order, form: Form, opened: Opened, items: Sequence[Spoken], own: Own) -> KVSPN:
-    """A network for the host, with the words that the host says most."""
+def _network(
+    order: Order,
+    form: Form,
+    opened: Opened,
+    items: Sequence[Spoken],
+    own: Own,
+    learnt: Materials,
+) -> KVSPN:
+    """A network for the host, with the words that it says most in each language."""
     check_form(form, opened)
-    drafted = _draft_tokens(form.draft_vocabulary, opened, items, own)
-    shape = shaped(form, opened, order.checkpoint.fingerprint, len(drafted))
+    drafted: dict[int, list[int]] = {}
+    if form.draft_vocabulary:
+        counts = _counts(opened.speller, items, own, learnt)
+        drafted = _vocabularies(form.draft_vocabulary, opened, items, own, counts)
+    sizes = tuple((asked, len(tokens)) for asked, tokens in drafted.items())
     torch.manual_seed(order.settings.seed)
-    network = KVSPN(shape)
-    network.draft_tokens.copy_(torch.tensor(drafted))
+    network = KVSPN(shaped(form, opened, order.checkpoint.fingerprint, sizes))
+    if sizes:
+        network.draft_tokens.copy_(torch.tensor([one for some in drafted.values() for one in some]))
     if form.init == "host":
         network.start_from(opened.host.lean())
     return network
@@ -144,8 +158,10 @@ def check_form(form: Form, opened: Opened) -> None:
         raise UsageError(reason, hint="add --init random")
 
 
-def shaped(form: Form, opened: Opened, host: str = "", drafted: int = 0) -> KVSPNConfig:
-    """The network's config; `drafted` is how many tokens it may draft, 0: every one."""
+def shaped(
+    form: Form, opened: Opened, host: str = "", vocabularies: tuple[tuple[int, int], ...] = ()
+) -> KVSPNConfig:
+    """The network's config; for `vocabularies` see there."""
     config = opened.config
     return KVSPNConfig(
         d_model=config.d_model,
@@ -159,18 +175,45 @@ def shaped(form: Form, opened: Opened, host: str = "", drafted: int = 0) -> KVSP
         normed=form.normed,
         threaded=form.threaded,
         draft_length=form.draft_length,
-        draft_vocabulary=drafted if drafted < config.vocab_size else 0,
+        vocabularies=vocabularies,
     )
 
 
-def _draft_tokens(words: int, opened: Opened, items: Sequence[Spoken], own: Own) -> list[int]:
-    """Ids of the `words` most said, the end and all times; every id where `words` is 0."""
+def _counts(
+    speller: Speller, items: Sequence[Spoken], own: Own, learnt: Materials
+) -> dict[str, Counter[int]]:
+    """How often each token is said in each language: by the host, and in all texts there are."""
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
+    for one in items:
+        counts[one.target].update(own.said[one.clip.key, one.target].tokens)
+    for written in chain(learnt.spoken, learnt.texts):
+        for language, text in written.texts().items():
+            counts[language].update(speller.words(text, language))
+    return counts
+
+
+def _vocabularies(
+    words: int,
+    opened: Opened,
+    items: Sequence[Spoken],
+    own: Own,
+    counts: dict[str, Counter[int]],
+) -> dict[int, list[int]]:
+    """By the token of a prompt that asks for it: ids of the `words` most said, ends and times.
+
+    What asks is the language, or the task where that is to translate, or nothing but the start.
+    """
     tokens, vocabulary = opened.speller.tokens, int(opened.config.vocab_size)
-    if not words:
-        return list(range(vocabulary))
-    counts = Counter(token for one in items for token in own.said[one.clip.key, one.target].tokens)
-    common = [token for token, _ in counts.most_common() if token < tokens.end][:words]
-    return sorted({*common, tokens.end, *range(tokens.timestamp_begin, vocabulary)})
+    always = (tokens.end, *range(tokens.timestamp_begin, vocabulary))
+    naming = {*tokens.languages.values(), tokens.translate, tokens.start}
+    found: dict[int, list[int]] = {}
+    for one in items:
+        prompt = own.said[one.clip.key, one.target].prompt
+        asked = next(token for token in reversed(prompt) if token in naming)
+        if asked not in found:
+            ranked = (token for token, _ in counts[one.target].most_common() if token < tokens.end)
+            found[asked] = sorted({*islice(ranked, words), *always})
+    return dict(sorted(found.items()))
 
 
 @dataclass(frozen=True, slots=True)

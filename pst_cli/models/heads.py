@@ -1,0 +1,50 @@
+"""A host's output head cut down to what a drafter may say: it is half of a small host's pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from pst_cli.models.linear import Affine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pst_cli.models.decoder import Decoder
+    from pst_cli.models.kvspn import KVSPN
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Scores over `kept`, ids in ascending order; None: the whole vocabulary."""
+
+    affine: Affine
+    kept: tuple[int, ...] | None = None
+
+
+class Heads:
+    """The heads that a network drafts with, each made once: a copy of some of the host's rows.
+
+    Which it is, the prompts tell. Rows of several languages that are drafted together share one
+    for all that any of them may say (after the union of vocabularies, FR-Spec, arXiv 2502.14856).
+    """
+
+    def __init__(self, network: KVSPN, decoder: Decoder) -> None:
+        self._network, self._decoder = network, decoder
+        self._made: dict[frozenset[int | None], Head] = {}
+
+    def of(self, rows: Sequence[Sequence[int]]) -> Head:
+        """The head for `rows`, each a prompt and what was said so far."""
+        asked = frozenset(map(self._network.asked, rows))
+        if asked not in self._made:
+            self._made[asked] = self._make(asked)
+        return self._made[asked]
+
+    def _make(self, asked: frozenset[int | None]) -> Head:
+        known = [self._network.vocabulary(one) for one in asked if one is not None]
+        if len(known) < len(asked):
+            return Head(self._decoder.head)
+        kept = torch.unique(torch.cat(known))
+        return Head(Affine(self._decoder.embedding[kept]), tuple(kept.tolist()))
