@@ -13,7 +13,7 @@ from pst_cli.decoding.protocols import Drafter, Plain
 from pst_cli.errors import ModelError, UsageError
 from pst_cli.models.adapter import DIGITS
 from pst_cli.models.heads import Heads
-from pst_cli.models.kvspn import KVSPN, read_config
+from pst_cli.models.kvspn import KVSPN, KVSPNConfig, read_config
 from pst_cli.models.linear import pack_linears
 from pst_cli.weights import locate
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from pst_cli.decoding.proposals import Guide
     from pst_cli.models.host import Host, Session
+
+KINDS = ("kvspn", "medusa")  # of drafting networks, and their directories' names
+PACKAGED = Path(__file__).parent / "drafters"  # those that come with pst; tests put another here
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class KVSPNMethod:
 
     @property
     def name(self) -> str:
-        return "medusa" if self.network.config.feed == "state" else "kvspn"
+        return _kind(self.network.config)
 
     def hear(self, log_mel: Tensor, encoded: Tensor) -> Tensor:
         del log_mel
@@ -149,34 +152,61 @@ def choose(
 
 
 def _beside(wish: Wish, host: Host, path: Path, drafting: Drafting) -> Method:
-    """What lies beside the host's weights, in a directory named after the method."""
+    """The host's own network of the kind that was asked for."""
     if wish.decoding == "speculative":
         hint = "add --draft-model tiny, or another smaller model"
         raise UsageError("--decoding speculative needs a model that drafts", hint=hint)
     name = "kvspn" if wish.decoding == "auto" else wish.decoding
-    if network_kind(path / name):
-        return load_kvspn(path / name, host, drafting)
+    found = own_networks(host, path)
+    if name in found:
+        return load_kvspn(found[name], host, drafting)
     if wish.decoding == "auto":
         return PLAIN
     hint = "name its directory with --draft-model DIR"
     raise UsageError(f"--decoding {name}: there is none beside the host's weights", hint=hint)
 
 
+def own_networks(host: Host, path: Path) -> dict[str, Path]:
+    """The drafting networks that belong to `host`, by kind.
+
+    They lie in a directory named after their kind, beside its weights in `path`; or in the package,
+    where they are known by the host's fingerprint.
+    """
+    beside = {kind: path / kind for kind in KINDS if network_kind(path / kind) == kind}
+    return _packaged(host) | beside
+
+
+def _packaged(host: Host) -> dict[str, Path]:
+    found = {}
+    for folder in sorted(PACKAGED.glob("[!._]*/")):
+        config = read_config(folder)
+        if config and _fits(config, host) and config.host == host.fingerprint:
+            found[_kind(config)] = folder
+    return found
+
+
 def network_kind(folder: Path) -> str | None:
     """ "kvspn" or "medusa" where `folder` holds one of them."""
     config = read_config(folder)
-    if config is None:
-        return None
+    return None if config is None else _kind(config)
+
+
+def _kind(config: KVSPNConfig) -> str:
     return "medusa" if config.feed == "state" else "kvspn"
+
+
+def _fits(config: KVSPNConfig, host: Host) -> bool:
+    own = host.config
+    shape = (own.d_model, own.decoder_layers, own.vocab_size)
+    return (config.d_model, config.layers, config.vocabulary) == shape
 
 
 def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
     """The KVSPN in `folder`, for `host`; ModelError where it was made for another."""
     network = KVSPN.load(folder)
     config, own = network.config, host.config
-    shape = (config.d_model, config.layers, config.vocabulary)
     other = ""
-    if shape != (own.d_model, own.decoder_layers, own.vocab_size):
+    if not _fits(config, host):
         other = (
             f"it has {config.layers} layers of {config.d_model}, "
             f"this one {own.decoder_layers} of {own.d_model}"

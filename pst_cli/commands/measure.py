@@ -21,7 +21,15 @@ from pst_cli.commands.download import fetcher
 from pst_cli.commands.loading import choose_context
 from pst_cli.commands.tables import tables
 from pst_cli.errors import UsageError
-from pst_cli.methods import Drafting, Method, load_kvspn, network_kind, speculative
+from pst_cli.methods import (
+    KINDS,
+    Drafting,
+    Method,
+    load_kvspn,
+    network_kind,
+    own_networks,
+    speculative,
+)
 from pst_cli.models.device import choose_device, choose_dtype
 from pst_cli.models.host import Host
 from pst_cli.models.prompts import check
@@ -29,7 +37,6 @@ from pst_cli.outputs import check_writable
 from pst_cli.store import layout
 from pst_cli.weights import Checkpoint, locate
 
-PARASITES = ("kvspn", "medusa")  # also their folders' names beside a host's weights
 INDENT = 2  # of the JSON document
 
 
@@ -144,9 +151,7 @@ def _methods(request: Request, weights: Weights, host: Host) -> dict[str, Method
     if weights.draft and "speculative" in request.methods:
         draft = weights.draft.load(str(host.device), host.dtype)
         found["speculative"] = speculative(draft, host, drafting)
-    own = weights.host.path
-    beside = [folder for name in PARASITES if network_kind(folder := own / name) == name]
-    folders = [*request.drafters, *beside]
+    folders = [*request.drafters, *own_networks(host, weights.host.path).values()]
     loaded = [(folder, load_kvspn(folder, host, drafting)) for folder in folders]
     names = [method.name for _, method in loaded]
     _check_named(request, names)
@@ -160,7 +165,7 @@ def _methods(request: Request, weights: Weights, host: Host) -> dict[str, Method
 def _check_named(request: Request, names: Sequence[str]) -> None:
     """Refuse a method that was asked for by name and that no --drafter is for."""
     for name in request.methods if request.named else ():
-        if name in PARASITES and name not in names:
+        if name in KINDS and name not in names:
             hint = "add --drafter DIR, a directory with its config.json and weights"
             raise UsageError(
                 f"--methods {name}: no such drafter was given, and none is beside the model",
