@@ -25,19 +25,20 @@ if TYPE_CHECKING:
     from pst_cli.decoding.proposals import Guide
     from pst_cli.models.host import Host, Session
 
+CONFIDENCE = 0.2  # of KVSPN: TODO
 KINDS = ("kvspn", "medusa")  # of drafting networks, and their directories' names
 PACKAGED = Path(__file__).parent / "drafters"  # those that come with pst; tests put another here
 
 
 @dataclass(frozen=True, slots=True)
 class Drafting:
-    """How drafts are made and judged; None leaves a length to the method.
+    """How drafts are made and judged; None leaves it to the method.
 
     `top_k` above 1 is lossy: a drafted token passes if it is among the host's k likeliest.
     """
 
     length: int | None = None
-    confidence: float = 0.0
+    confidence: float | None = None
     top_k: int = 1
 
 
@@ -92,10 +93,9 @@ class KVSPNMethod:
     def start(self, session: Session, heard: Tensor, guide: Guide) -> Drafter:
         length = self.drafting.length or self.network.config.draft_length
         fixed = DraftLength(length, fixed=True)
-        return KVSPNDrafter(self.network, self.heads, session, heard, self._sure(guide), fixed)
-
-    def _sure(self, guide: Guide) -> Guide:
-        return replace(guide, confidence=self.drafting.confidence)
+        wanted = self.drafting.confidence
+        sure = replace(guide, confidence=CONFIDENCE if wanted is None else wanted)
+        return KVSPNDrafter(self.network, self.heads, session, heard, sure, fixed)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,9 @@ class SpeculativeMethod:
         adaptive = DraftLength(length, fixed=True) if length else DraftLength()
         beams = session.rows // len(heard)
         own = self.draft.open(heard, beams, session.cache.cross_mask)
-        return ModelDrafter(own, replace(guide, confidence=self.drafting.confidence), adaptive)
+        return ModelDrafter(
+            own, replace(guide, confidence=self.drafting.confidence or 0.0), adaptive
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ FORMS = {
     "several tokens": {"groups": 2, "normed": True, "threaded": True, "draft_length": 4},
     "host's cross memory": {"groups": 1, "cross": "host", "threaded": True, "draft_length": 3},
     "draft vocabulary": {"groups": 1, "vocabularies": ((START, 60),), "draft_length": 2},
+    "token and state": {"groups": 1, "feed": "both", "threaded": True, "draft_length": 3},
     "medusa": {"groups": 3, "feed": "state", "draft_length": 3},
 }
 
@@ -238,11 +239,11 @@ class Free:
         return scores
 
 
-def test_a_draft_stops_before_a_token_it_is_not_sure_of_and_after_the_end():
-    said = [(8, 0.9), (9, 0.8), (10, 0.4), (11, 0.9)]
+def test_a_draft_goes_no_further_than_it_is_sure_of_and_than_the_end():
+    said = [(8, 0.9), (9, 0.8), (10, 0.6), (11, 0.9)]  # 0.9, 0.72, 0.43: not beyond the third
     guide = Guide(Free(), 1, END, confidence=0.5)
     (draft,) = propose([[START]], 4, lambda drafts: scores_of(*said[len(drafts[0])]), guide)
-    assert draft.tokens == (8, 9)
+    assert draft.tokens == (8, 9, 10)
     said = [(8, 0.9), (END, 0.9), (10, 0.9)]
     (draft,) = propose([[START]], 3, lambda drafts: scores_of(*said[len(drafts[0])]), guide)
     assert draft.tokens == (8, END)

@@ -45,6 +45,7 @@ FORMS = {
     "lean": {"cross": "host", "normed": True, "threaded": True, "draft_length": 4, "groups": 1},
     "not threaded": {"groups": 1, "draft_length": 3},
     "draft vocabulary": {"groups": 1, "vocabularies": ((START, 60),), "draft_length": 2},
+    "token and state": {"groups": 1, "feed": "both", "threaded": True, "draft_length": 3},
     "medusa": {"groups": 3, "feed": "state", "draft_length": 3},
     "medusa on the host's memory": {
         "groups": 1,

@@ -80,7 +80,7 @@ def bench(
     drafters: Drafters = None,
     top_k: options.TopK = 1,
     draft_length: options.DraftLength = None,
-    draft_confidence: options.DraftConfidence = 0.0,
+    draft_confidence: options.DraftConfidence = None,
     rounds: Rounds = 5,
     batch_size: options.BatchSize = 1,
     refs: Refs = None,

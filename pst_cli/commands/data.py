@@ -201,7 +201,7 @@ def label(
         decoding="auto",
         draft_model=None,
         draft_length=None,
-        draft_confidence=0.0,
+        draft_confidence=None,
         top_k=1,
         beams=beams,
         batch_size=batch_size,

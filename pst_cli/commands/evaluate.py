@@ -87,7 +87,7 @@ def evaluate(
     decoding: options.Decoding = "auto",
     draft_model: options.DraftModel = None,
     draft_length: options.DraftLength = None,
-    draft_confidence: options.DraftConfidence = 0.0,
+    draft_confidence: options.DraftConfidence = None,
     top_k: options.TopK = 1,
     beams: options.Beams = 1,
     batch_size: BatchSize = 8,

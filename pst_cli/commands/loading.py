@@ -25,7 +25,7 @@ class DecodingRequest:
     decoding: str
     draft_model: str | None
     draft_length: int | None
-    draft_confidence: float
+    draft_confidence: float | None
     top_k: int
     beams: int
     batch_size: int

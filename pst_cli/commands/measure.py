@@ -54,7 +54,7 @@ class Request:
     drafters: Sequence[Path]
     top_k: int
     draft_length: int | None
-    draft_confidence: float
+    draft_confidence: float | None
     rounds: int
     batch_size: int
     context: str  # "auto" or one of models.context.CONTEXTS

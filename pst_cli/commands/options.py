@@ -93,12 +93,12 @@ DraftLength = Annotated[
     ),
 ]
 DraftConfidence = Annotated[
-    float,
+    float | None,
     typer.Option(
         "--draft-confidence",
         min=0.0,
         max=1.0,
-        help="Stop a draft before a token that the drafter finds less probable than this.",
+        help="A draft goes no further once it is less probable to hold than this.",
     ),
 ]
 TopK = Annotated[
@@ -187,7 +187,7 @@ def work_command(default: str, *, to_files: bool, default_style: str) -> Callabl
         decoding: Decoding = "auto",
         draft_model: DraftModel = None,
         draft_length: DraftLength = None,
-        draft_confidence: DraftConfidence = 0.0,
+        draft_confidence: DraftConfidence = None,
         top_k: TopK = 1,
         beams: Beams = 1,
         batch_size: BatchSize = 8,

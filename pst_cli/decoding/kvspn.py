@@ -91,7 +91,7 @@ class _Steps:
         self.lengths = torch.tensor([len(row) - 1 for row in rows], device=self.device)
         self.memories = network.memories(session.cache, self.lengths)
         self.crosses, self.heard = drafter.crosses(), session.cache.seen()
-        self.state = session.last_states(rows) if network.config.feed == "state" else None
+        self.state = None if network.config.feed == "token" else session.last_states(rows)
 
     def __call__(self, drafts: Rows) -> Tensor:
         decoder = self.drafter.session.decoder

@@ -22,27 +22,30 @@ class Guide:
     rules: Rules
     prompt: int  # tokens; what stands before is emitted text to the rules
     end: int  # the end token
-    confidence: float = 0.0  # a drafter less sure of a token than this stops before it
+    confidence: float = (
+        0.0  # a draft that is less sure than this to hold as a whole goes no further
+    )
     kept: Sequence[int] | None = None  # the tokens that scores are of, ascending; None: all
 
     def narrowed(self, kept: Sequence[int]) -> Guide:
         """For a drafter that can say `kept`, ids in ascending order, and nothing else."""
         return replace(self, rules=self.rules.narrowed(kept), kept=kept)
 
-    def choose(self, scores: Tensor, rows: Rows, drafts: Rows) -> tuple[list[int], list[bool]]:
-        """Each row's likeliest token under the rules, and whether the drafter is sure enough of it.
+    def choose(self, scores: Tensor, rows: Rows, drafts: Rows) -> tuple[list[int], list[float]]:
+        """Each row's likeliest token under the rules, and how sure the drafter is of it.
 
-        scores, (rows, 1, vocabulary or kept), are for the token after rows[r] and drafts[r]. Where
-        the rules leave nothing of what the drafter can say, it is not.
+        scores, (rows, 1, vocabulary or kept), are for the token after rows[r] and drafts[r]. Sure
+        is a probability, 0.0 where the rules leave nothing of what the drafter can say; where no
+        confidence is asked for it is 1.0 otherwise.
         """
         prefixes = [
             [[*row[self.prompt :], *draft]] for row, draft in zip(rows, drafts, strict=True)
         ]
         masked = self.rules(scores, prefixes)[:, 0]
         best, columns = masked.max(-1)
-        sure = best > NEVER
+        sure = (best > NEVER).float()
         if self.confidence:
-            sure &= (best - masked.logsumexp(-1)).exp() >= self.confidence
+            sure = (best - masked.logsumexp(-1)).exp().nan_to_num(0.0)
         tokens: list[int] = columns.tolist()
         if self.kept is not None:
             tokens = [self.kept[column] for column in tokens]
@@ -53,19 +56,23 @@ def propose(rows: Rows, length: int, step: Callable[[Rows], Tensor], guide: Guid
     """Draft at most `length` tokens to follow each row, greedily, one for all rows at a time.
 
     step(drafts) gives the drafter's scores, (rows, 1, vocabulary or what the guide kept of it), for
-    the token after each row's draft so far. A row's draft stops after the end token and before a
-    token that the drafter is not sure enough of; drafting stops when every row's has.
+    the token after each row's draft so far. A row's draft stops after the end token, and after the
+    one that leaves the drafter less sure of the whole than the guide's confidence: that one costs
+    nothing more, for a pass over one token more is hardly slower. Drafting stops when every row's
+    has.
     """
     drafts: list[list[int]] = [[] for _ in rows]
     kept = [length] * len(rows)
+    whole = [1.0] * len(rows)  # how sure the drafter is that each draft holds to its end
     done = 0
     while done < max(kept):
         tokens, sure = guide.choose(step(drafts), rows, drafts)
         for row, token in enumerate(tokens):
             drafts[row].append(token)
+            whole[row] *= sure[row]
             if not sure[row]:
                 kept[row] = min(kept[row], done)
-            if token == guide.end:
+            if token == guide.end or whole[row] < guide.confidence:
                 kept[row] = min(kept[row], done + 1)
         done += 1
     return [Draft(tuple(draft[:most])) for draft, most in zip(drafts, kept, strict=True)]

@@ -7,9 +7,10 @@ layers of its group, laid end to end. To draft the token after y[i], it embeds y
 the host's memory at positions < i: the memory lags one token, for the host has not been fed y[i].
 
 Beyond the paper, each a field of the config whose default is the paper's: several drafted tokens
-(the block's last state is threaded into the next step), cross-attention on the host's own
-cross-attention memory, a draft vocabulary. `feed = "state"` makes the control: Medusa heads over
-the same blocks, which see the host's last hidden state and never one another's tokens.
+(the block's last state is threaded into the next step, and with `feed = "both"` the host's into
+the first), cross-attention on the host's own cross-attention memory, draft vocabularies. `feed =
+"state"` makes the control: Medusa heads over the same blocks, which see the host's last hidden
+state and never one another's tokens.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class KVSPNConfig:
     host: str = ""  # the host's fingerprint; "" where it was not recorded
     groups: int = 3  # blocks; each reads layers / groups of the host's layers
     cross: Literal["own", "host"] = "own"  # own key and value projections, or the host's memory
-    feed: Literal["token", "state"] = "token"  # "state": Medusa heads, the paper's control
+    feed: Literal["token", "state", "both"] = "token"  # "state": Medusa heads, the control
     normed: bool = False  # whether queries are made of the normalised state, as in the host
     threaded: bool = False  # whether a step sees the state of the step before
     draft_length: int = 1  # tokens it was trained to draft in one go
@@ -59,6 +60,8 @@ class KVSPNConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.groups <= self.layers:
             raise ModelError(f"{self.groups} KVSPN blocks cannot share {self.layers} host layers")
+        if self.feed == "both" and not self.threaded:
+            raise ModelError("a KVSPN that sees token and state has to be threaded")
 
     def group(self, block: int) -> tuple[int, int]:
         """First and last + 1 host layer that `block` reads; sizes differ by one at most."""
@@ -139,7 +142,8 @@ class KVSPN(nn.Module):
         """What the first block is given, (rows, seq, d_model).
 
         `embedded` is the host's embedding of the last token at its position; `previous` the state
-        of the step before (of the host itself before the first step of a state-fed network).
+        of the step before: before the first, that of the host which the token was chosen by, or
+        None where the network is fed tokens alone.
         """
         if self.config.feed == "state":
             assert previous is not None
@@ -285,6 +289,7 @@ def paper(decoder: Decoder, heads: int, groups: int = 3) -> KVSPNConfig:
     return KVSPNConfig(d_model, heads, len(decoder.layers), vocabulary, groups=groups)
 
 
-def lean(config: KVSPNConfig, length: int = 4) -> KVSPNConfig:
+def lean(config: KVSPNConfig, length: int = 3) -> KVSPNConfig:
     """Our own form: one block on all layers, the host's cross memory, several drafted tokens."""
-    return replace(config, groups=1, cross="host", normed=True, threaded=True, draft_length=length)
+    form = replace(config, groups=1, cross="host", feed="both", draft_length=length)
+    return replace(form, normed=True, threaded=True)

@@ -22,7 +22,7 @@ Medusa heads on the host's hidden state. The result is found beside the host's w
 directory named kvspn (or medusa), or named with --draft-model.
 """
 CROSSES = ("host", "own")
-FEEDS = ("token", "state")
+FEEDS = ("both", "token", "state")
 INITS = ("host", "random")
 
 
@@ -57,11 +57,13 @@ class KVSPNOptions(TrainOptions):
     ] = "host"
     feed: Annotated[
         str,
-        typer.Option("--feed", help="token, or the host's hidden state (Medusa, the control)."),
-    ] = "token"
+        typer.Option(
+            "--feed", help="token, the host's hidden state (Medusa, the control), or both."
+        ),
+    ] = "both"
     draft_length: Annotated[
         int, typer.Option("--draft-length", min=1, help="Tokens drafted for each host pass.")
-    ] = 4
+    ] = 3
     draft_vocabulary: Annotated[
         int | None,
         typer.Option(
@@ -86,7 +88,7 @@ class KVSPNOptions(TrainOptions):
     ] = 1.0
     kl_weight: Annotated[
         float, typer.Option("--kl-weight", help="Of the host's distribution over words.")
-    ] = 0.0
+    ] = 1.0
     later: Annotated[
         float, typer.Option("--later", help="Weight of a draft step against the one before.")
     ] = 0.8

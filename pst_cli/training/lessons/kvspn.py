@@ -37,7 +37,7 @@ class DraftWeights:
     """What each loss counts."""
 
     labels: float = 1.0  # the host's choices
-    kl: float = 0.0  # the host's distribution over the draft vocabulary
+    kl: float = 1.0  # the host's distribution over the draft vocabulary
     later: float = 0.8  # of each draft step against the one before
 
 
@@ -120,7 +120,7 @@ class KVSPNLesson(Lesson):
         labels = self._labels(batch, forced)
         taught = labels != IGNORED
         embedded = self.host.embed(batch.tokens)
-        state = _shifted(forced.states) if self.network.config.feed == "state" else None
+        state = None if self.network.config.feed == "token" else _shifted(forced.states)
         crosses = self._crosses(forced, heard)
         vocabularies = self._vocabularies(batch.tokens)
         seq = batch.tokens.shape[1]

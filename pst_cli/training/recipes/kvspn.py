@@ -52,10 +52,10 @@ class Form:
 
     groups: int = 1
     cross: Literal["own", "host"] = "host"
-    feed: Literal["token", "state"] = "token"
+    feed: Literal["token", "state", "both"] = "both"
     normed: bool = True
     threaded: bool = True
-    draft_length: int = 4
+    draft_length: int = 3
     draft_vocabulary: int = 5000  # words of a language, the most said; 0: every one of all
     init: Init = "host"  # copies of the host's own layers; the paper's is "random"
 
@@ -153,6 +153,8 @@ def check_form(form: Form, opened: Opened) -> None:
     if form.groups > layers:
         reason = f"--groups {form.groups}: the host has {layers} layers"
         raise UsageError(reason, hint=f"1 to {layers}")
+    if form.feed == "both" and not form.threaded:
+        raise UsageError("--feed both does not go with --no-threaded", hint="use --feed token")
     if form.init == "host" and opened.config.decoder_ffn_dim != FFN * opened.config.d_model:
         reason = "the host's feed-forward layers are not as wide as the drafter's"
         raise UsageError(reason, hint="add --init random")
