@@ -14,7 +14,7 @@ from pst_cli.errors import ModelError, UsageError
 from pst_cli.models.adapter import DIGITS
 from pst_cli.models.heads import Heads
 from pst_cli.models.kvspn import KVSPN, KVSPNConfig, read_config
-from pst_cli.models.linear import pack_linears
+from pst_cli.models.linear import Rounded, pack_linears
 from pst_cli.weights import locate
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
             hint="use the --model it was trained with",
         )
     network = network.to(host.device, host.dtype)
-    pack_linears(network)
+    pack_linears(network, Rounded)
     return KVSPNMethod(network, Heads(network, host.decoder), drafting)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pst_cli.models.linear import Affine, attend, pack_linears
+from pst_cli.models.linear import Affine, Rounded, attend, pack_linears
 
 DTYPES = [torch.float32, torch.bfloat16]
 
@@ -54,3 +54,18 @@ def test_attention_in_two_products_is_the_fused_one(seq):
     query, keys, values = (torch.randn(2, 3, n, 16) for n in (seq, 50, 50))
     fused = functional.scaled_dot_product_attention(query, keys, values)
     assert torch.allclose(attend(query, keys, values), fused, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 1), (2, 2), (5, 1), (3, 3)])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_rounded_product_is_off_by_what_eight_bits_leave_out(shape, bias, dtype):
+    torch.manual_seed(1)
+    weight, states = torch.randn(70, 64).to(dtype), torch.randn(*shape, 64).to(dtype)
+    bias = torch.randn(70).to(dtype) if bias else None
+    exact, rounded = Affine(weight, bias)(states), Rounded(weight, bias)(states)
+    assert rounded.shape == exact.shape
+    assert rounded.dtype == dtype
+    error = (rounded - exact).float().norm() / exact.float().norm()
+    few = shape[0] * shape[1] <= 4 and dtype == torch.bfloat16
+    assert error < 0.03 if few else error == 0

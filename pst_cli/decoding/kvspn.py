@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pst_cli.models.heads import Heads
     from pst_cli.models.host import Session
     from pst_cli.models.kvspn import KVSPN, Pair
-    from pst_cli.models.linear import Affine
+    from pst_cli.models.linear import Affine, Rounded
 
 
 class KVSPNDrafter:
@@ -46,7 +46,7 @@ class KVSPNDrafter:
         self.network, self.heads, self.session = network, heads, session
         self.guide, self.length = guide, length
         self._own = network.hear(encoded)
-        self._said: tuple[Affine, Guide] | None = None
+        self._said: tuple[Affine | Rounded, Guide] | None = None
 
     def draft(self, rows: Rows, room: Sequence[int]) -> list[Draft]:
         length = min(self.length.next(rows), max(0, min(room)))
@@ -57,7 +57,7 @@ class KVSPNDrafter:
         self.length.drafted(rows, [draft.tokens for draft in drafts])
         return drafts
 
-    def vocabulary(self, rows: Rows) -> tuple[Affine, Guide]:
+    def vocabulary(self, rows: Rows) -> tuple[Affine | Rounded, Guide]:
         """The output head for all that `rows` may say, and its guide: the same from first to last.
 
         Rows leave and never come, so what fits the first of them fits all that follow.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pst_cli.models.linear import Affine
+from pst_cli.models.linear import Affine, Rounded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Head:
     """Scores over `kept`, ids in ascending order; None: the whole vocabulary."""
 
-    affine: Affine
+    affine: Affine | Rounded
     kept: tuple[int, ...] | None = None
 
 
@@ -47,4 +47,4 @@ class Heads:
         if len(known) < len(asked):
             return Head(self._decoder.head)
         kept = torch.unique(torch.cat(known))
-        return Head(Affine(self._decoder.embedding[kept]), tuple(kept.tolist()))
+        return Head(Rounded(self._decoder.embedding[kept]), tuple(kept.tolist()))
