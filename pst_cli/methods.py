@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pst_cli.decoding.draft_model import ModelDrafter
 from pst_cli.decoding.kvspn import KVSPNDrafter
-from pst_cli.decoding.length import DraftLength
+from pst_cli.decoding.length import DraftLength, SharedLength
 from pst_cli.decoding.protocols import Drafter, Plain
 from pst_cli.errors import ModelError, UsageError
 from pst_cli.models.adapter import DIGITS
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pst_cli.models.host import Host, Session
 
 CONFIDENCE = 0.2  # of KVSPN: TODO
+FREE = 6  # tokens; what a pass on a processor takes along at little cost
 KINDS = ("kvspn", "medusa")  # of drafting networks, and their directories' names
 PACKAGED = Path(__file__).parent / "drafters"  # those that come with pst; tests put another here
 
@@ -91,11 +92,15 @@ class KVSPNMethod:
         return encoded
 
     def start(self, session: Session, heard: Tensor, guide: Guide) -> Drafter:
-        length = self.drafting.length or self.network.config.draft_length
-        fixed = DraftLength(length, fixed=True)
-        wanted = self.drafting.confidence
-        sure = replace(guide, confidence=CONFIDENCE if wanted is None else wanted)
-        return KVSPNDrafter(self.network, self.heads, session, heard, sure, fixed)
+        length: DraftLength | SharedLength
+        if self.drafting.length or session.cache.keys.device.type != "cpu":
+            wanted = self.drafting.length or self.network.config.draft_length
+            length = DraftLength(wanted, fixed=True)
+        else:
+            length = SharedLength(self.network.config.draft_length, FREE)
+        confidence = self.drafting.confidence
+        sure = replace(guide, confidence=CONFIDENCE if confidence is None else confidence)
+        return KVSPNDrafter(self.network, self.heads, session, heard, sure, length)
 
 
 @dataclass(frozen=True)

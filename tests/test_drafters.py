@@ -9,7 +9,7 @@ from test_host import END, SPECIAL, START, VOCABULARY, session, sound, tiny
 from pst_cli.decoding.acceptance import Greedy, Sampling
 from pst_cli.decoding.draft_model import ModelDrafter
 from pst_cli.decoding.kvspn import KVSPNDrafter
-from pst_cli.decoding.length import LONGEST, DraftLength
+from pst_cli.decoding.length import LONGEST, DraftLength, SharedLength
 from pst_cli.decoding.loop import Strategy, decode
 from pst_cli.decoding.proposals import Guide, propose
 from pst_cli.decoding.protocols import Plain
@@ -262,6 +262,11 @@ def test_the_draft_length_grows_while_drafts_hold_and_shrinks_when_they_do_not()
         length.drafted([row], [(7,)])
         row = [*row, 7]
     assert length.now == LONGEST
+
+
+def test_rows_share_what_a_pass_takes_along():
+    length = SharedLength(3, 6)
+    assert [length.next([[START]] * rows) for rows in (1, 2, 3, 4, 8)] == [3, 3, 2, 1, 1]
 
 
 def test_a_kvspn_is_read_back_as_it_was_written(tmp_path):

@@ -19,7 +19,7 @@ from pst_cli.decoding.protocols import Draft
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pst_cli.decoding.length import DraftLength
+    from pst_cli.decoding.length import DraftLength, SharedLength
     from pst_cli.models.heads import Heads
     from pst_cli.models.host import Session
     from pst_cli.models.kvspn import KVSPN, Pair
@@ -36,7 +36,7 @@ class KVSPNDrafter:
         session: Session,
         encoded: Tensor,
         guide: Guide,
-        length: DraftLength,
+        length: DraftLength | SharedLength,
     ) -> None:
         """`heads` are the network's, of the session's own decoder.
 

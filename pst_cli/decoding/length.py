@@ -1,4 +1,4 @@
-"""How many tokens to draft: grown while drafts hold, shrunk when they do not."""
+"""How many tokens to draft: as many as have held of late, or as a pass has room for."""
 
 from __future__ import annotations
 
@@ -42,3 +42,26 @@ class DraftLength:
         """Go on with `rows` only."""
         if self._last:
             self._last = [self._last[row] for row in rows]
+
+
+@dataclass(frozen=True)
+class SharedLength:
+    """A draft length for drafts that are right about as often at all times: what a pass bears.
+
+    A processor takes hardly longer over a handful of tokens than over one, and then in proportion;
+    all rows of the batch share what is free. 2 cores, base, bfloat16: a pass over 1 / 4 tokens of
+    one row 7.5 / 7.3 ms, of 4 rows 12 / 17, of 8 rows 15 / 23; float32 13 / 16, 21 / 27, 25 / 57.
+    """
+
+    longest: int
+    tokens: int  # of all rows, beside their last ones
+
+    def next(self, rows: Sequence[Sequence[int]]) -> int:
+        """The length to draft at for `rows`."""
+        return max(SHORTEST, min(self.longest, self.tokens // len(rows)))
+
+    def drafted(self, rows: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> None:
+        """It does not depend on what was proposed."""
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Nor on which rows go on."""
