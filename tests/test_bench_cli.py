@@ -10,8 +10,9 @@ import pytest
 import torch
 from checkpoints import SENTENCE, VOCABULARY, WIDTH
 
-from pst_cli.bench.openai import rename
-from pst_cli.bench.peers import Setting, load_peers
+from pst_cli.bench.peers import load_peers
+from pst_cli.bench.peers.openai_whisper import rename
+from pst_cli.bench.peers.peer import Setting
 from pst_cli.models.kvspn import KVSPN, KVSPNConfig
 
 
@@ -156,7 +157,7 @@ def test_openai_whisper_runs_the_checkpoints_weights(tmp_path):
     pytest.importorskip("whisper")
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-    from pst_cli.bench.openai import load_openai
+    from pst_cli.bench.peers.openai_whisper import load_openai
 
     sizes = {"d_model": 16, "encoder_layers": 2, "decoder_layers": 1, "vocab_size": 60}
     heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}

@@ -12,7 +12,8 @@ from pathlib import Path
 from pst_cli import console
 from pst_cli.audio import find_audio
 from pst_cli.bench.clips import read_clips
-from pst_cli.bench.peers import Field, Setting, load_peers
+from pst_cli.bench.peers import Field, load_peers
+from pst_cli.bench.peers.peer import Setting
 from pst_cli.bench.plot import plot, require_plotting
 from pst_cli.bench.race import Told, silent
 from pst_cli.bench.references import read_references

@@ -1,4 +1,4 @@
-"""A checkpoint in transformers' layout as openai-whisper's own model."""
+"""openai-whisper, on weights that were saved in transformers' layout."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pst_cli.bench.peers.peer import DECODE, Peer, Setting, timed_module
+from pst_cli.bench.race import PeerError
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from pst_cli.bench.clips import Task
+    from pst_cli.bench.lanes import Said
 
 NAMES = (  # transformers' part of a tensor's name, openai-whisper's; in this order
     (".layers.", ".blocks."),
@@ -65,3 +72,40 @@ def rename(name: str) -> str:
     for theirs, ours in NAMES:
         name = name.replace(theirs, ours)
     return name
+
+
+class OpenAI(Peer):
+    """openai-whisper's decode, the checkpoint's weights under its names."""
+
+    name = "openai-whisper"
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self.half = setting.dtype == torch.float16
+        self.includes = (
+            f"decode() in {'float16' if self.half else 'float32'}, its encoder left out of ms/token"
+        )
+        self.model = load_openai(setting.checkpoint, setting.device)
+        timed_module(self.model.encoder, self.watch, "encoder")
+
+    def decode(self, tasks: Sequence[Task]) -> list[Said]:
+        import whisper
+
+        with self.watch.running("features"):
+            mels = [
+                whisper.log_mel_spectrogram(
+                    whisper.pad_or_trim(torch.from_numpy(task.window.samples)),
+                    self.model.dims.n_mels,
+                )
+                for task in tasks
+            ]
+            log_mel = torch.stack(mels).to(self.setting.device)
+        one = tasks[0]  # its options are for a whole batch
+        if any((task.language, task.task) != (one.language, one.task) for task in tasks):
+            raise PeerError("decodes one source language a batch: --from, or --batch-size 1")
+        options = whisper.DecodingOptions(
+            language=one.language, task=one.task or "transcribe", fp16=self.half
+        )
+        with self.watch.running(DECODE):
+            results = whisper.decode(self.model, log_mel, options)
+        return [self.said(result.tokens, result.text) for result in results]
