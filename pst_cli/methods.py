@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pst_cli.decoding.proposals import Guide
     from pst_cli.models.host import Host, Session
 
-CONFIDENCE = 0.2  # of KVSPN: TODO
+CONFIDENCE = 0.2  # of a KVSPN's draft, that it holds; below it a further token hardly pays
 FREE = 6  # tokens; what a pass on a processor takes along at little cost
 KINDS = ("kvspn", "medusa")  # of drafting networks, and their directories' names
 PACKAGED = Path(__file__).parent / "drafters"  # those that come with pst; tests put another here
