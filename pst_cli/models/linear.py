@@ -64,25 +64,26 @@ class Affine:
 class Rounded:
     """`Affine` for a drafter, which may err: weights of 8 bits, with a scale for each output.
 
-    For few rows, in bfloat16 on a processor, it takes two thirds of the time, since reading the
-    weights is all there is to it; more rows, and other numbers, go through the exact product.
+    For few rows on a processor reading the weights is all there is to it, and these are half as
+    long as in bfloat16, a quarter as in float32; more rows go through the exact product.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self.bias, self._exact = bias, Affine(weight, bias)
-        self._rounds = _packs(weight) and weight.dtype == torch.bfloat16
+        self._rounds = _packs(weight)
         if self._rounds:
             whole = weight.float()
             scale = whole.abs().amax(1).clamp(min=1e-8) / BYTE
             self._weight = (whole / scale[:, None]).round().to(torch.int8)
-            self._scale = scale.to(weight.dtype)
+            self._scale = scale.bfloat16()  # the numbers that the product is quick in
 
     def __call__(self, states: Tensor) -> Tensor:
         rows = states.shape[:-1].numel()
         if not self._rounds or rows > ROWS:
             return self._exact(states)
-        flat = states.reshape(rows, -1)
+        flat = states.reshape(rows, -1).bfloat16()
         product: Tensor = torch._weight_int8pack_mm(flat, self._weight, self._scale)
+        product = product.to(states.dtype)
         if self.bias is not None:
             product += self.bias
         return product.view(*states.shape[:-1], -1)
