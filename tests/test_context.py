@@ -112,7 +112,8 @@ def drafter(session, heard, form):
             method = SpeculativeMethod(smaller, shares_encoder=True, drafting=Drafting(length=3))
         else:
             net = network(tiny(98, layers=3), **FORMS[form])
-            method = KVSPNMethod(net, Heads(net, session.decoder), Drafting())
+            always = Drafting(length=net.config.draft_length, confidence=0.0)
+            method = KVSPNMethod(net, Heads(net, session.decoder), always)
         return method.start(session, heard.drafter, guide)
 
 

@@ -172,7 +172,8 @@ def test_the_last_token_of_the_prompt_that_names_a_vocabulary_says_what_may_be_d
     assert heads.of([[START, 8]]).kept is None
     assert heads.of([[START, 9], [START, 8]]).affine is decoder.head
     head, states = heads.of([[START, 9]]).affine, torch.randn(2, 1, net.config.d_model)
-    torch.testing.assert_close(head(states), decoder.head(states)[..., [25, 30]])
+    rounded = {"atol": 0.1, "rtol": 0.02}
+    torch.testing.assert_close(head(states), decoder.head(states)[..., [25, 30]], **rounded)
 
 
 def test_medusa_does_not_see_the_token_and_kvspn_does():

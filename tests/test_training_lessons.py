@@ -27,6 +27,7 @@ from pst_cli.training.losses import divergence, surprise
 torch.set_num_threads(1)  # tensors this small only lose by sharing
 
 CLOSE = {"atol": 1e-3, "rtol": 1e-3}
+ROUNDED = {"atol": 0.1, "rtol": 0.02}  # a head of few words has weights of 8 bits where it is used
 TIME = SPECIAL.timestamp_begin
 ROWS = (
     taught.spoken(TIME, 20, 21, 22, TIME + 9, own=True),
@@ -93,6 +94,7 @@ def test_a_drafter_is_taught_exactly_what_it_does_when_it_drafts(form):
         drafts = list(lesson.drafts(batch, *lesson.memory(batch)))
     assert [one.step for one in drafts] == list(range(1, net.config.draft_length + 1))
     kept = net.vocabulary(START).tolist() if net.config.vocabularies else range(VOCABULARY)
+    close = ROUNDED if net.config.vocabularies else CLOSE
     taught_queries = 0
     for row, example in enumerate(ROWS):
         tokens = list(example.tokens)
@@ -102,7 +104,7 @@ def test_a_drafter_is_taught_exactly_what_it_does_when_it_drafts(form):
             expected = in_use(host, net, sound, tokens, query, steps)
             for one, scores in zip(drafts, expected, strict=False):
                 place = _place(one, row, query)
-                torch.testing.assert_close(one.logits[place], scores, **CLOSE)
+                torch.testing.assert_close(one.logits[place], scores, **close)
                 said = tokens[query + one.step]
                 assert one.labels[place] == (kept.index(said) if said in kept else IGNORED)
                 taught_queries += 1
