@@ -22,9 +22,7 @@ class Guide:
     rules: Rules
     prompt: int  # tokens; what stands before is emitted text to the rules
     end: int  # the end token
-    confidence: float = (
-        0.0  # a draft that is less sure than this to hold as a whole goes no further
-    )
+    confidence: float = 0.0  # a draft less sure than this to hold goes no further
     kept: Sequence[int] | None = None  # the tokens that scores are of, ascending; None: all
 
     def narrowed(self, kept: Sequence[int]) -> Guide:

@@ -271,7 +271,7 @@ def read_config(folder: Path) -> KVSPNConfig | None:
         pairs = document.pop("vocabularies", ())
         return KVSPNConfig(**document, vocabularies=tuple((int(t), int(n)) for t, n in pairs))
     except (TypeError, ValueError) as error:
-        reason = str(error).partition(") ")[2]
+        reason = str(error).partition(") ")[2] or str(error)
         raise ModelError(f"{folder} holds a KVSPN of another pst: {reason}") from error
 
 

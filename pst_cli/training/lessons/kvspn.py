@@ -151,12 +151,15 @@ class KVSPNLesson(Lesson):
         rows = [self.network.asked(row) for row in tokens.tolist()]
         found = []
         for asked in dict.fromkeys(rows):
-            every = torch.arange(len(embedding), device=tokens.device)
-            kept = every if asked is None else self.network.vocabulary(asked)
-            places = torch.full_like(every, IGNORED)
-            places[kept] = torch.arange(len(kept), device=tokens.device)
+            places = torch.arange(len(embedding), device=tokens.device)
+            head = embedding  # itself, not a copy, where every word may be drafted
+            if asked is not None:
+                kept = self.network.vocabulary(asked)
+                places = torch.full_like(places, IGNORED)
+                places[kept] = torch.arange(len(kept), device=tokens.device)
+                head = embedding[kept]
             theirs = torch.tensor([one == asked for one in rows], device=tokens.device)
-            found.append(Vocabulary(theirs, places, embedding[kept]))
+            found.append(Vocabulary(theirs, places, head))
         return found
 
     def _scores(self, states: Tensor, head: Tensor) -> Tensor:
