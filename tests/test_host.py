@@ -24,6 +24,7 @@ from pst_cli.decoding.rules import TokenRules
 from pst_cli.methods import PLAIN
 from pst_cli.models.cache import BLOCK
 from pst_cli.models.decoder import Decoder
+from pst_cli.models.device import choose_dtype
 from pst_cli.models.host import Session
 from pst_cli.types import SpecialTokens
 
@@ -167,6 +168,48 @@ def test_rows_at_different_lengths_score_as_if_each_were_alone():
             full = torch.cat([tokens, new[row : row + 1]], dim=1)
             alone = model(input_features=features[row : row + 1], decoder_input_ids=full).logits
             assert torch.allclose(scores[row], alone[0, -2:], atol=1e-4)
+
+
+def native_bfloat16():
+    return choose_dtype("auto", "cpu") == torch.bfloat16
+
+
+@pytest.mark.skipif(not native_bfloat16(), reason="kernels of processors that compute bfloat16")
+@pytest.mark.parametrize("rows", [1, 3])
+def test_in_bfloat16_a_token_has_the_same_bits_alone_and_among_others(rows):
+    """Of base's sizes: small ones are computed by other kernels."""
+    torch.manual_seed(rows)
+    config = WhisperConfig(
+        vocab_size=900, d_model=512, decoder_layers=3, decoder_attention_heads=8,
+        decoder_ffn_dim=2048, max_target_positions=192, init_std=0.2,
+        encoder_attention_heads=8, encoder_layers=1, pad_token_id=0, bos_token_id=0, eos_token_id=0,
+        decoder_start_token_id=1, suppress_tokens=None, begin_suppress_tokens=None,
+    )  # fmt: skip
+    model = WhisperForConditionalGeneration(config).model.decoder.to(torch.bfloat16)
+    decoder = Decoder(model.state_dict(), config.decoder_layers, config.decoder_attention_heads)
+    text, end = torch.randint(0, 900, (rows, 150)), 4 + 24 * 6
+    assert end > 2 * BLOCK, "the cache never grew"
+    with torch.inference_mode():
+        encoded = torch.randn(rows, 1500, 512, dtype=torch.bfloat16)
+        alone = in_passes(decoder, encoded, text[:, :end], 1)
+        for width in (2, 3, 4, 6):
+            others = in_passes(decoder, encoded, text[:, :end], width)
+            assert torch.equal(others, alone)
+            assert torch.equal(decoder.logits(others[:, -4:]), one_by_one(decoder, alone))
+
+
+def in_passes(decoder, encoded, text, width):
+    """The decoder's states, `width` tokens a pass after a prompt of four."""
+    cache, rows = decoder.open(encoded), len(text)
+    states = [decoder(text[:, :4], [0] * rows, cache)]
+    for start in range(4, text.shape[1], width):
+        states.append(decoder(text[:, start : start + width], [start] * rows, cache))
+    return torch.cat(states, 1)
+
+
+def one_by_one(decoder, states):
+    """The scores of the last four tokens."""
+    return torch.cat([decoder.logits(one) for one in states[:, -4:].split(1, 1)], 1)
 
 
 def test_what_a_rejected_draft_left_behind_is_never_looked_at():

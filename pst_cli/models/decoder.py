@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pst_cli.models.cache import KVCache
-from pst_cli.models.linear import Affine, Norm, State, attend
+from pst_cli.models.linear import Affine, Norm, State, attend, attend_few, queries
 from pst_cli.models.sharing import Sharing
 
 if TYPE_CHECKING:
@@ -71,8 +71,9 @@ class Step:
         first = torch.tensor(starts, device=device)
         self.positions = first[:, None] + torch.arange(width, device=device)  # (rows, seq)
         slots = torch.arange(cache.slots, device=device)
-        # (rows, 1, seq, slots), True where a query may look
-        self.mask = (slots <= self.positions[:, :, None])[:, None]
+        ahead = first[:, None] + torch.arange(queries(width, cache.keys), device=device)
+        # (rows, 1, at least seq, slots), True where a query may look
+        self.mask = (slots <= ahead[:, :, None])[:, None]
 
 
 class DecoderLayer:
@@ -110,12 +111,8 @@ class DecoderLayer:
             cache.write(self.index, step.positions, key, value)
         else:
             cache.write_slice(self.index, step.start, key, value)
-        attended = functional.scaled_dot_product_attention(
-            query.transpose(1, 2),
-            cache.keys[:, :, self.index],
-            cache.values[:, :, self.index],
-            attn_mask=step.mask,
-        )
+        keys, values = cache.keys[:, :, self.index], cache.values[:, :, self.index]
+        attended = attend_few(query.transpose(1, 2), keys, values, step.mask)
         return self.self_out(merge_heads(attended))
 
     def _attend_cross(self, states: Tensor, cache: KVCache) -> Tensor:
