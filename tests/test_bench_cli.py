@@ -64,6 +64,17 @@ def test_every_method_is_measured_and_says_the_same(bench, speech, talking_check
     assert document["audio_seconds"] == pytest.approx(3, abs=0.1)
 
 
+def test_beams_are_searched_by_every_method(bench, speech, talking_checkpoint, drafters):
+    given = ("--drafter", drafters / "parasite", "--draft-model", talking_checkpoint, "--beams", 3)
+    shown = run(bench, speech, talking_checkpoint, *given, "--json")
+    assert shown.code == 0, shown.err
+    document = json.loads(shown.out)
+    assert document["beams"] == 3
+    assert [row["method"] for row in document["rows"]] == ["plain", "speculative", "kvspn"]
+    assert {row["exact_match_tokens"] for row in document["rows"]} == {1.0}
+    assert ", 3 beams" in run(bench, speech, talking_checkpoint, *given).out
+
+
 def test_tables_are_data_and_stand_on_stdout(bench, speech, talking_checkpoint, tmp_path):
     refs = tmp_path / "refs.txt"
     refs.write_text(SENTENCE + "\n")
@@ -98,6 +109,9 @@ def test_two_drafters_of_a_kind_are_told_apart_by_their_folders(
         (("--drafter", "nowhere"), "no drafter there", "config.json"),
         (("--refs", "nowhere"), "--refs nowhere", ""),
         (("--to", "xx"), "not a language", "one of"),
+        (("--beams", 3, "--oracle"), "--oracle goes with greedy", "leave out --beams"),
+        (("--beams", 3, "--peers"), "--peers goes with greedy", "leave out --beams"),
+        (("--beams", 3, "--top-k", 2), "--top-k goes with greedy", "leave out --beams"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_with_a_hint(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pst_cli.bench.timing import Split, Stopwatch, TimedDrafter, TimedHost
 from pst_cli.decoding.acceptance import Greedy
+from pst_cli.decoding.beam import Search, decode_beams
 from pst_cli.decoding.loop import Decoded, Strategy, decode
 from pst_cli.decoding.proposals import Guide
 from pst_cli.decoding.protocols import Draft, Drafter
@@ -105,8 +106,10 @@ class Lane:
     kind: Kind = "pst"
     includes = ""
 
-    def __init__(self, host: Host, method: Method, *, name: str = "", top_k: int = 1) -> None:
-        self.host, self.method, self.top_k = host, method, top_k
+    def __init__(
+        self, host: Host, method: Method, *, name: str = "", top_k: int = 1, beams: int = 1
+    ) -> None:
+        self.host, self.method, self.top_k, self.beams = host, method, top_k, beams
         self.name, self.lossy = name or method.name, top_k > 1
         self.rules = TokenRules(host.tokens, host.config.vocab_size, device=host.device)
 
@@ -119,14 +122,22 @@ class Lane:
             drafters = [self.method.hear(part.log_mel, part.encoded) for part in sound.parts]
         with watch.running("prepare"):
             heard = sound.joined(drafters)
-            session = self.host.open(heard.host, mask=heard.mask)
+            session = self.host.open(heard.host, self.beams, heard.mask)
             drafter = TimedDrafter(self.method.start(session, heard.drafter, guide), watch)
         timed = TimedHost(session, watch)
         with watch.running("decode"):
-            strategy = Strategy(drafter, Greedy(self.top_k), self.rules)
-            rows = decode(timed, prompts, self.host.tokens, strategy)
+            rows = self._decode(timed, prompts, drafter)
         split = sound.split + watch.split("decode")
         return Lap(tuple(self._said(row) for row in rows), split, timed.forwards)
+
+    def _decode(
+        self, host: TimedHost, prompts: Sequence[Sequence[int]], drafter: Drafter
+    ) -> list[Decoded]:
+        if self.beams > 1:
+            search = Search(drafter, self.rules)
+            return decode_beams(host, prompts, self.host.tokens, search, self.beams)
+        strategy = Strategy(drafter, Greedy(self.top_k), self.rules)
+        return decode(host, prompts, self.host.tokens, strategy)
 
     def _said(self, row: Decoded) -> Said:
         text = self.host.text(row.tokens).strip()

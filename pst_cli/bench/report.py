@@ -74,6 +74,7 @@ class Report:
     file_seconds: float
     rounds: int
     batch_size: int
+    beams: int
     context: Context  # what windows were padded to; peers always fill 30 s
     memory: str  # what peak_mb means
     rows: Sequence[Row]

@@ -40,6 +40,7 @@ class Plan:
     batch_size: int = 1
     context: Context = "full"  # what windows are padded to
     top_k: int = 1
+    beams: int = 1
     oracle: bool = False
     references: Sequence[str] = ()  # one a clip, or none at all
     peers: Sequence[Contender] = ()
@@ -80,6 +81,7 @@ def bench(
         file_seconds=sum(clip.seconds for clip in clips),
         rounds=plan.rounds,
         batch_size=plan.batch_size,
+        beams=plan.beams,
         context=plan.context,
         memory=memory.meaning,
         rows=rows,
@@ -91,8 +93,10 @@ def bench(
 def contenders(host: Host, methods: Mapping[str, Method], plan: Plan) -> list[Contender]:
     """Plain first, then the methods, oracles and peers."""
     book: Book = {}
-    entered: list[Contender] = [Remembered(Lane(host, PlainMethod()), book)]
-    entered += [Lane(host, one, name=name, top_k=plan.top_k) for name, one in methods.items()]
+    plain = Lane(host, PlainMethod(), beams=plan.beams)
+    entered: list[Contender] = [Remembered(plain, book)]
+    for name, one in methods.items():
+        entered.append(Lane(host, one, name=name, top_k=plan.top_k, beams=plan.beams))
     if plan.oracle:
         entered += [OracleLane(host, book, length) for length in ORACLE_LENGTHS]
     return [*entered, *plan.peers]

@@ -57,6 +57,7 @@ class Request:
     draft_length: int | None
     draft_confidence: float | None
     rounds: int
+    beams: int
     batch_size: int
     context: str  # "auto" or one of models.context.CONTEXTS
     references: Path | None
@@ -82,6 +83,7 @@ class Weights:
 
 def execute(request: Request) -> None:
     """Do what was asked; raises PstError where it cannot be done."""
+    _check_beams(request)
     files = find_audio(request.inputs)
     references = _references(request, files)
     if request.plot:
@@ -103,6 +105,7 @@ def execute(request: Request) -> None:
         batch_size=request.batch_size,
         context=choose_context(request.context, host, partial(_say, request)),
         top_k=request.top_k,
+        beams=request.beams,
         oracle=request.oracle,
         references=references,
         peers=field.peers,
@@ -127,6 +130,13 @@ def _references(request: Request, files: Sequence[Path]) -> list[str]:
     if request.references is None:
         return []
     return read_references(request.references, files, request.target)
+
+
+def _check_beams(request: Request) -> None:
+    greedy = {"--oracle": request.oracle, "--peers": request.peers, "--top-k": request.top_k > 1}
+    for option, given in greedy.items():
+        if given and request.beams > 1:
+            raise UsageError(f"{option} goes with greedy decoding only", hint="leave out --beams")
 
 
 def _check_drafters(request: Request) -> None:

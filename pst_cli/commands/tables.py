@@ -42,12 +42,14 @@ def _width() -> int:
 
 def _head(report: Report) -> list[str]:
     spoken = f"from {report.source} " if report.source else ""
+    search = f", {report.beams} beams" if report.beams > 1 else ""
     length = ", windows at their own length" if report.context == "own" else ""
     return [
         f"{console.display(report.host)}, {report.device}, {report.dtype}, "
         f"{report.threads} threads, {report.machine['processor']}",
         f"{report.files} files, {report.windows} windows, {report.audio_seconds:.1f} s of speech, "
-        f"{spoken}to {report.target}, {report.rounds} rounds, batch {report.batch_size}{length}",
+        f"{spoken}to {report.target}, {report.rounds} rounds, batch {report.batch_size}"
+        f"{search}{length}",
     ]
 
 
