@@ -97,7 +97,7 @@ class DecoderLayer:
         """Cross-attention keys and values of windows: (2, rows, heads, frames, head_dim)."""
         rows, frames, _ = encoded.shape
         fused = self.cross_kv(encoded).view(rows, frames, 2, self.heads, -1)
-        return fused.permute(2, 0, 3, 1, 4).contiguous()
+        return fused.permute(2, 0, 3, 1, 4)
 
     def __call__(self, states: Tensor, cache: KVCache, step: Step) -> Tensor:
         states = states + self._attend_self(self.self_norm(states), cache, step)
@@ -154,7 +154,11 @@ class Decoder:
         `mask`, (windows, frames), is True where there is sound; None: everywhere. `windows` names
         the one that each row hears; without it there are `beams` rows for each.
         """
-        cross = torch.stack([layer.cross(encoded) for layer in self.layers], dim=1)
+        rows, frames, size = encoded.shape
+        heads, layers = self.layers[0].heads, len(self.layers)
+        cross = encoded.new_empty(2, layers, rows, heads, frames, size // heads)
+        for place, layer in zip(cross.unbind(1), self.layers, strict=True):
+            place.copy_(layer.cross(encoded))
         index = None if windows is None else torch.tensor(windows, device=encoded.device)
         sharing = None if index is None else Sharing.of(index)
         return KVCache.empty(cross, self.limit, beams, mask, sharing)
