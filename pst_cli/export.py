@@ -11,7 +11,7 @@ from pst_cli.errors import ModelError, UsageError
 from pst_cli.models.adapter import Adapter, fingerprint, read_state, write_state
 from pst_cli.models.device import numbers
 from pst_cli.models.host import transformers_quietly
-from pst_cli.models.kvspn import CONFIG, read_config
+from pst_cli.models.kvspn_config import CONFIG, read_config
 from pst_cli.models.lowrank import slim
 from pst_cli.models.pruning.vocabulary import KEPT
 from pst_cli.outputs import check_new, landing

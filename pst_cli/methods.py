@@ -13,7 +13,8 @@ from pst_cli.decoding.protocols import Drafter, Plain
 from pst_cli.errors import ModelError, UsageError
 from pst_cli.models.adapter import DIGITS
 from pst_cli.models.heads import Heads
-from pst_cli.models.kvspn import KVSPN, KVSPNConfig, read_config
+from pst_cli.models.kvspn import KVSPN
+from pst_cli.models.kvspn_config import KVSPNConfig, read_config
 from pst_cli.models.linear import Rounded, pack_linears
 from pst_cli.weights import locate
 

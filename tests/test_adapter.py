@@ -25,7 +25,8 @@ from pst_cli.models.adapter import (
     read_state,
 )
 from pst_cli.models.host import ability
-from pst_cli.models.kvspn import KVSPN, KVSPNConfig
+from pst_cli.models.kvspn import KVSPN
+from pst_cli.models.kvspn_config import KVSPNConfig
 from pst_cli.models.prompts import Ability
 from pst_cli.store import hub, layout, resolve, shelf
 from pst_cli.store import path as store_path

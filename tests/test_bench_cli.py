@@ -13,7 +13,8 @@ from checkpoints import SENTENCE, VOCABULARY, WIDTH
 from pst_cli.bench.peers import load_peers
 from pst_cli.bench.peers.openai_whisper import rename
 from pst_cli.bench.peers.peer import Setting
-from pst_cli.models.kvspn import KVSPN, KVSPNConfig
+from pst_cli.models.kvspn import KVSPN
+from pst_cli.models.kvspn_config import KVSPNConfig
 
 
 @pytest.fixture

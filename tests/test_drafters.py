@@ -16,7 +16,8 @@ from pst_cli.decoding.protocols import Plain
 from pst_cli.decoding.rules import TokenRules
 from pst_cli.errors import ModelError
 from pst_cli.models.heads import Head, Heads
-from pst_cli.models.kvspn import KVSPN, KVSPNConfig, read_config
+from pst_cli.models.kvspn import KVSPN
+from pst_cli.models.kvspn_config import KVSPNConfig, read_config
 
 torch.set_num_threads(1)  # tensors this small only lose by sharing
 
@@ -29,6 +30,16 @@ FORMS = {
     "host's cross memory": {"groups": 1, "cross": "host", "threaded": True, "draft_length": 3},
     "draft vocabulary": {"groups": 1, "vocabularies": ((START, 60),), "draft_length": 2},
     "token and state": {"groups": 1, "feed": "both", "threaded": True, "draft_length": 3},
+    "stand-in": {"groups": 1, "memory": "layer", "cross": "host", "normed": True},
+    "stand-ins": {
+        "groups": 2,
+        "memory": "layer",
+        "cross": "host",
+        "feed": "both",
+        "normed": True,
+        "threaded": True,
+        "draft_length": 3,
+    },
     "medusa": {"groups": 3, "feed": "state", "draft_length": 3},
 }
 
@@ -276,7 +287,13 @@ def test_a_kvspn_is_read_back_as_it_was_written(tmp_path):
     again = KVSPN.load(tmp_path / "kvspn")
     assert again.config == net.config
     for name, written in net.state_dict().items():
-        torch.testing.assert_close(again.state_dict()[name], written, rtol=1e-3, atol=1e-6)
+        read = again.state_dict()[name]
+        assert read.dtype == written.dtype
+        step = written.abs().amax(1, keepdim=True) / 127 if written.ndim == 2 else 0.0
+        assert ((read - written).abs() <= step * 0.51).all(), name
+    again.save(tmp_path / "again")
+    twice = KVSPN.load(tmp_path / "again").state_dict()
+    assert all(torch.allclose(twice[name], one) for name, one in again.state_dict().items())
     assert read_config(tmp_path / "kvspn") == net.config
     assert read_config(tmp_path) is None
 

@@ -18,7 +18,8 @@ from pst_cli.decoding.loop import Strategy, decode
 from pst_cli.decoding.protocols import Plain
 from pst_cli.decoding.rules import TokenRules
 from pst_cli.models.adapter import fingerprint, read_adapter_config, read_state
-from pst_cli.models.kvspn import KVSPN, KVSPNConfig, read_config
+from pst_cli.models.kvspn import KVSPN
+from pst_cli.models.kvspn_config import KVSPNConfig, read_config
 from pst_cli.models.prompts import Ability, prompt
 from pst_cli.weights import Checkpoint, locate
 

@@ -10,7 +10,8 @@ from checkpoints import VOCABULARY, WIDTH
 
 from pst_cli import methods
 from pst_cli.methods import Drafting, Wish, choose, own_networks
-from pst_cli.models.kvspn import KVSPN, KVSPNConfig
+from pst_cli.models.kvspn import KVSPN
+from pst_cli.models.kvspn_config import KVSPNConfig
 from pst_cli.weights import locate
 
 REALLY = {folder.name: folder for folder in methods.PACKAGED.glob("[!._]*/")}

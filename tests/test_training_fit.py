@@ -28,7 +28,8 @@ from lessons import (
 
 from pst_cli.errors import OutputError, TrainingError, UsageError
 from pst_cli.models.forced import Heard, TextEncoder
-from pst_cli.models.kvspn import KVSPN, KVSPNConfig
+from pst_cli.models.kvspn import KVSPN
+from pst_cli.models.kvspn_config import KVSPNConfig
 from pst_cli.training import checkpoints
 from pst_cli.training.clips import single
 from pst_cli.training.examples import renderings

@@ -47,6 +47,16 @@ FORMS = {
     "not threaded": {"groups": 1, "draft_length": 3},
     "draft vocabulary": {"groups": 1, "vocabularies": ((START, 60),), "draft_length": 2},
     "token and state": {"groups": 1, "feed": "both", "threaded": True, "draft_length": 3},
+    "stand-in": {"groups": 1, "memory": "layer", "cross": "host", "normed": True},
+    "stand-ins": {
+        "groups": 2,
+        "memory": "layer",
+        "cross": "host",
+        "feed": "both",
+        "normed": True,
+        "threaded": True,
+        "draft_length": 3,
+    },
     "medusa": {"groups": 3, "feed": "state", "draft_length": 3},
     "medusa on the host's memory": {
         "groups": 1,

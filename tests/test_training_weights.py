@@ -12,7 +12,8 @@ from pst_cli.decoding.loop import Strategy, decode
 from pst_cli.decoding.protocols import Plain
 from pst_cli.decoding.rules import TokenRules
 from pst_cli.models.forced import Heard
-from pst_cli.models.kvspn import KVSPN, KVSPNConfig
+from pst_cli.models.kvspn import KVSPN
+from pst_cli.models.kvspn_config import KVSPNConfig
 from pst_cli.training.collate import collate, totals
 from pst_cli.training.examples import Direction, Example
 from pst_cli.training.lessons.kvspn import KVSPNLesson

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from pst_cli.decoding.length import DraftLength, SharedLength
     from pst_cli.models.heads import Heads
     from pst_cli.models.host import Session
-    from pst_cli.models.kvspn import KVSPN, Pair
+    from pst_cli.models.kvspn import KVSPN
     from pst_cli.models.linear import Affine, Rounded
+    from pst_cli.models.memory import Memory, Pair
 
 
 class KVSPNDrafter:
@@ -88,18 +89,21 @@ class _Steps:
         self.head, _ = drafter.vocabulary(rows)
         session, network = drafter.session, drafter.network
         self.device = session.cache.keys.device
-        self.lengths = torch.tensor([len(row) - 1 for row in rows], device=self.device)
-        self.memories = network.memories(session.cache, self.lengths)
+        self.starts = [len(row) - 1 for row in rows]
+        self.memories: list[Memory] = []
         self.crosses, self.heard = drafter.crosses(), session.cache.seen()
         self.state = None if network.config.feed == "token" else session.last_states(rows)
 
     def __call__(self, drafts: Rows) -> Tensor:
-        decoder = self.drafter.session.decoder
+        drafter, decoder = self.drafter, self.drafter.session.decoder
+        network, cache = drafter.network, drafter.session.cache
         last = [[(draft or row)[-1]] for row, draft in zip(self.rows, drafts, strict=True)]
+        at = [start + len(drafts[0]) for start in self.starts]
+        if network.fills or not self.memories:
+            self.memories = network.memories(cache, at)
         tokens = torch.tensor(last, device=self.device)
-        positions = self.lengths[:, None] + len(drafts[0])
+        positions = torch.tensor(at, device=self.device)[:, None]
         embedded = functional.embedding(tokens, decoder.embedding) + decoder.positions[positions]
-        network = self.drafter.network
         entered = network.enter(embedded, self.state)
         self.state = network(entered, self.memories, self.crosses, self.heard)
         return self.head(self.state).float()

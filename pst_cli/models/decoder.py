@@ -75,6 +75,20 @@ class Step:
         # (rows, 1, at least seq, slots), True where a query may look
         self.mask = (slots <= ahead[:, :, None])[:, None]
 
+    def attend(
+        self, cache: KVCache, layer: int, query: Tensor, key: Tensor, value: Tensor
+    ) -> Tensor:
+        """Self-attention of `layer`, whose memory is given the tokens' own keys and values first.
+
+        All are (rows, seq, heads, head_dim), what comes back too.
+        """
+        if self.start is None:
+            cache.write(layer, self.positions, key, value)
+        else:
+            cache.write_slice(layer, self.start, key, value)
+        keys, values = cache.keys[:, :, layer], cache.values[:, :, layer]
+        return attend_few(query.transpose(1, 2), keys, values, self.mask).transpose(1, 2)
+
 
 class DecoderLayer:
     """Self-attention over the cache, cross-attention to the sound, feed-forward; all pre-norm."""
@@ -106,14 +120,7 @@ class DecoderLayer:
 
     def _attend_self(self, states: Tensor, cache: KVCache, step: Step) -> Tensor:
         fused = self.self_qkv(states).view(*states.shape[:2], 3, self.heads, -1)
-        query, key, value = fused.unbind(2)  # each (rows, seq, heads, head_dim)
-        if step.start is None:
-            cache.write(self.index, step.positions, key, value)
-        else:
-            cache.write_slice(self.index, step.start, key, value)
-        keys, values = cache.keys[:, :, self.index], cache.values[:, :, self.index]
-        attended = attend_few(query.transpose(1, 2), keys, values, step.mask)
-        return self.self_out(merge_heads(attended))
+        return self.self_out(step.attend(cache, self.index, *fused.unbind(2)).flatten(2))
 
     def _attend_cross(self, states: Tensor, cache: KVCache) -> Tensor:
         attended = attend_window(

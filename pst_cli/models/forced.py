@@ -19,7 +19,7 @@ from pst_cli.models.decoder import Decoder
 from pst_cli.models.linear import attend
 
 if TYPE_CHECKING:
-    from pst_cli.models.kvspn import Pair
+    from pst_cli.models.memory import Pair
     from pst_cli.models.sharing import Sharing
 
 

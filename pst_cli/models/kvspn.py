@@ -8,7 +8,9 @@ the host's memory at positions < i: the memory lags one token, for the host has 
 
 Beyond the paper, each a field of the config whose default is the paper's: several drafted tokens
 (the block's last state is threaded into the next step, and with `feed = "both"` the host's into
-the first), cross-attention on the host's own cross-attention memory, draft vocabularies. `feed =
+the first), cross-attention on the host's own cross-attention memory, draft vocabularies, and blocks
+that each stand in for one layer of the host (`memory = "layer"`): such a block has keys and values
+for the tokens it drafts, and keeps them in the slots that its layer has yet to fill. `feed =
 "state"` makes the control: Medusa heads over the same blocks, which see the host's last hidden
 state and never one another's tokens.
 """
@@ -16,71 +18,43 @@ state and never one another's tokens.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pst_cli.errors import ModelError, OutputError
-from pst_cli.models.decoder import Decoder, attend_window, merge_heads, split_heads
-from pst_cli.models.linear import Affine, Norm, attend
+from pst_cli.models.decoder import Decoder, Step, attend_window, merge_heads, split_heads
+from pst_cli.models.kvspn_config import CONFIG, KIND, KVSPNConfig, read_config
+from pst_cli.models.linear import rounded
+from pst_cli.models.memory import Filled, Memory, Pair, Read
 from pst_cli.models.tensors import load_tensors, save_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pst_cli.models.cache import KVCache
+    from pst_cli.models.linear import Affine, Norm
 
-KIND, CONFIG, WEIGHTS = "kvspn", "config.json", "model.safetensors"
-Pair: TypeAlias = tuple[Tensor, Tensor]  # keys and values
+WEIGHTS, SCALE = "model.safetensors", ".scale"
 FFN = 4  # times d_model; the inner width of the feed-forward, as in Whisper
-
-
-@dataclass(frozen=True)
-class KVSPNConfig:
-    """Shape of a KVSPN; the first five fields are its host's."""
-
-    d_model: int
-    heads: int
-    layers: int  # of the host's decoder
-    vocabulary: int
-    host: str = ""  # the host's fingerprint; "" where it was not recorded
-    groups: int = 3  # blocks; each reads layers / groups of the host's layers
-    cross: Literal["own", "host"] = "own"  # own key and value projections, or the host's memory
-    feed: Literal["token", "state", "both"] = "token"  # "state": Medusa heads, the control
-    normed: bool = False  # whether queries are made of the normalised state, as in the host
-    threaded: bool = False  # whether a step sees the state of the step before
-    draft_length: int = 1  # tokens it was trained to draft in one go
-    # Tokens of prompts, and how many tokens may be drafted after each; (): any, after every prompt.
-    vocabularies: tuple[tuple[int, int], ...] = ()
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.groups <= self.layers:
-            raise ModelError(f"{self.groups} KVSPN blocks cannot share {self.layers} host layers")
-        if self.feed == "both" and not self.threaded:
-            raise ModelError("a KVSPN that sees token and state has to be threaded")
-
-    def group(self, block: int) -> tuple[int, int]:
-        """First and last + 1 host layer that `block` reads; sizes differ by one at most."""
-        bounds = [round(i * self.layers / self.groups) for i in range(self.groups + 1)]
-        return bounds[block], bounds[block + 1]
 
 
 class Block(nn.Module):
     """Queries over the host's memory, cross-attention to the sound, feed-forward."""
 
-    def __init__(self, config: KVSPNConfig, index: int) -> None:
+    def __init__(self, config: KVSPNConfig) -> None:
         super().__init__()
         size = config.d_model
         self.heads, self.own = config.heads, config.cross == "own"
-        self.first, self.last = config.group(index)
+        fills = config.memory == "layer"
         self.query_norm = nn.LayerNorm(size) if config.normed else nn.Identity()
-        self.query = nn.Linear(size, size)
+        self.query = nn.Linear(size, 3 * size if fills else size)  # and keys, and values
         self.out = nn.Linear(size, size)
-        self.norm = nn.LayerNorm(size)
+        self.norm = nn.Identity() if fills else nn.LayerNorm(size)
         self.cross_norm = nn.LayerNorm(size)
         self.cross_query = nn.Linear(size, size)
         self.cross_kv = nn.Linear(size, 2 * size) if self.own else None
@@ -102,24 +76,17 @@ class Block(nn.Module):
     ) -> Tensor:
         """States (rows, seq, d_model) after the block.
 
-        `memory` is the host's, of this block's group; `cross` what it hears: keys and values, each
+        `memory` is the host's, of this block's layers; `cross` what it hears: keys and values, each
         (windows, heads, frames, head_dim), of which `heard` masks the padding, if there is any.
         """
-        query = split_heads(self.query(self.query_norm(states)), self.heads)
-        attended = attend(query, *memory.keys_values, memory.mask)
-        states = states + self.norm(self.out(merge_heads(attended)))
+        fused = self.query(self.query_norm(states))
+        split = fused.view(*states.shape[:2], -1, self.heads, states.shape[-1] // self.heads)
+        query, *own = split.unbind(2)
+        states = states + self.norm(self.out(memory(query, *own).flatten(2)))
         query = split_heads(self.cross_query(self.cross_norm(states)), self.heads)
         states = states + self.cross_out(merge_heads(attend_window(query, *cross, heard)))
         hidden = functional.gelu(self.ffn_in(self.ffn_norm(states)))
         return states + self.ffn_out(hidden)  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """The host's self-attention keys and values of one layer group, and who may look where."""
-
-    keys_values: Pair  # each (rows, heads, layers * slots, head_dim)
-    mask: Tensor  # (rows, 1, 1 or seq, layers * slots), True where a query may look
 
 
 class KVSPN(nn.Module):
@@ -128,7 +95,7 @@ class KVSPN(nn.Module):
     def __init__(self, config: KVSPNConfig) -> None:
         super().__init__()
         self.config = config
-        self.blocks = nn.ModuleList(Block(config, index) for index in range(config.groups))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.groups))
         self.final_norm = nn.LayerNorm(config.d_model)
         self.thread = nn.Linear(config.d_model, config.d_model) if config.threaded else None
         if self.thread is not None:
@@ -164,14 +131,27 @@ class KVSPN(nn.Module):
             states = block(states, memory, cross, heard)
         return self.final_norm(states)  # type: ignore[no-any-return]
 
-    def memories(self, cache: KVCache, lengths: Tensor) -> list[Memory]:
-        """Each block's view of the host's memory below `lengths`, (rows,): no copy is made."""
+    @property
+    def fills(self) -> bool:
+        """Whether its blocks add to the host's memory what they draft."""
+        return self.config.memory == "layer"
+
+    def memories(self, cache: KVCache, starts: Sequence[int]) -> list[Memory]:
+        """Each block's view of the host's memory for a token at starts[r] in row r; no copies.
+
+        Where blocks fill it, it holds the draft's tokens before that one too.
+        """
+        blocks = range(self.config.groups)
+        if self.fills:
+            step = Step(starts, 1, cache)
+            return [Filled(cache, self.config.layer(block), step) for block in blocks]
+        lengths = torch.tensor(starts, device=cache.keys.device)
         visible = torch.arange(cache.slots, device=lengths.device) < lengths[:, None]
-        found = []
-        for index in range(self.config.groups):
-            first, last = self.config.group(index)
+        found: list[Memory] = []
+        for block in blocks:
+            first, last = self.config.group(block)
             mask = visible.repeat(1, last - first)[:, None, None]
-            found.append(Memory(cache.group(first, last), mask))
+            found.append(Read(cache.group(first, last), mask))
         return found
 
     def hear(self, encoded: Tensor) -> list[Pair] | None:
@@ -181,9 +161,9 @@ class KVSPN(nn.Module):
         return [block.hear(encoded) for block in self._blocks()]
 
     def overhear(self, cache: KVCache) -> list[Pair]:
-        """The host's cross-attention memory, of the last layer of each block's group; no copy."""
-        last = [self.config.group(index)[1] - 1 for index in range(self.config.groups)]
-        return [(cache.cross_keys[layer], cache.cross_values[layer]) for layer in last]
+        """The host's cross-attention memory, of the layer that each block is near; no copy."""
+        layers = [self.config.layer(block) for block in range(self.config.groups)]
+        return [(cache.cross_keys[layer], cache.cross_values[layer]) for layer in layers]
 
     def asked(self, row: Sequence[int]) -> int | None:
         """Which of its vocabularies the prompt in `row` asks for, named by a token of the prompt.
@@ -204,11 +184,10 @@ class KVSPN(nn.Module):
         raise KeyError(asked)
 
     def start_from(self, decoder: Decoder) -> None:
-        """Begin as copies of the host's own layers, each block as the last of its group."""
-        size = self.config.d_model
+        """Begin as copies of the host's own layers; see `KVSPNConfig.layer`."""
         for index, block in enumerate(self._blocks()):
-            host = decoder.layers[self.config.group(index)[1] - 1]
-            _copy(block.query, host.self_qkv, size)
+            host = decoder.layers[self.config.layer(index)]
+            _copy(block.query, host.self_qkv)
             _copy(block.out, host.self_out)
             if isinstance(block.query_norm, nn.LayerNorm):
                 _copy(block.query_norm, host.self_norm)
@@ -228,13 +207,12 @@ class KVSPN(nn.Module):
     def save(self, folder: Path) -> None:
         """Write the config and, as safetensors, the weights; OutputError where they cannot be.
 
-        In float16, as Whisper's own are published: what it drafts is verified anyway.
+        Products are rounded to 8 bits, as they are where it is used on a processor: what it drafts
+        is verified anyway.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        state = self.state_dict().items()
-        halves = {name: one.half() if one.is_floating_point() else one for name, one in state}
         try:
-            save_tensors(halves, folder / WEIGHTS)
+            save_tensors(_small(self.state_dict()), folder / WEIGHTS)
         except (OSError, RuntimeError) as error:
             hint = "free some space, or write to another disk"
             raise OutputError(f"cannot write {folder / WEIGHTS}: {error}", hint=hint) from error
@@ -249,47 +227,34 @@ class KVSPN(nn.Module):
             raise ModelError(f"{folder} holds no KVSPN")
         network = cls(config)
         try:
-            network.load_state_dict(load_tensors(folder / WEIGHTS))
+            network.load_state_dict(_whole(load_tensors(folder / WEIGHTS)))
         except (OSError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelError(f"{folder} does not load as a KVSPN: {reason}") from error
         return network.eval().requires_grad_(False)
 
 
-def read_config(folder: Path) -> KVSPNConfig | None:
-    """The config of the KVSPN in `folder`; None where there is none.
+def _small(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Every matrix NAME in 8 bits, beside it NAME.scale, (outputs,); vectors in float32."""
+    found = dict(state)
+    for name, tensor in state.items():
+        if tensor.ndim == 2:
+            found[name], found[name + SCALE] = rounded(tensor)
+    return found
 
-    Raises ModelError where there is one that this pst does not understand.
-    """
-    try:
-        document = json.loads((folder / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(document, dict) or document.pop("kind", None) != KIND:
-        return None
-    try:
-        pairs = document.pop("vocabularies", ())
-        return KVSPNConfig(**document, vocabularies=tuple((int(t), int(n)) for t, n in pairs))
-    except (TypeError, ValueError) as error:
-        reason = str(error).partition(") ")[2] or str(error)
-        raise ModelError(f"{folder} holds a KVSPN of another pst: {reason}") from error
+
+def _whole(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What `_small` was given."""
+    scales = {name: state.pop(name) for name in list(state) if name.endswith(SCALE)}
+    for name, scale in scales.items():
+        matrix = name.removesuffix(SCALE)
+        state[matrix] = state[matrix].float() * scale[:, None]
+    return state
 
 
 @torch.no_grad()
-def _copy(module: nn.Linear | nn.LayerNorm, host: Affine | Norm, first: int | None = None) -> None:
-    """Make `module` the host's, of whose outputs only the `first` where there is a number."""
+def _copy(module: nn.Linear | nn.LayerNorm, host: Affine | Norm) -> None:
+    """Make `module` the host's, or the first outputs of it."""
     assert host.bias is not None
-    module.weight.copy_(host.weight[:first])
-    module.bias.copy_(host.bias[:first])
-
-
-def paper(decoder: Decoder, heads: int, groups: int = 3) -> KVSPNConfig:
-    """The paper's form for a host: own cross-attention, one drafted token, whole vocabulary."""
-    vocabulary, d_model = decoder.embedding.shape
-    return KVSPNConfig(d_model, heads, len(decoder.layers), vocabulary, groups=groups)
-
-
-def lean(config: KVSPNConfig, length: int = 3) -> KVSPNConfig:
-    """Our own form: one block on all layers, the host's cross memory, several drafted tokens."""
-    form = replace(config, groups=1, cross="host", feed="both", draft_length=length)
-    return replace(form, normed=True, threaded=True)
+    module.weight.copy_(host.weight[: len(module.weight)])
+    module.bias.copy_(host.bias[: len(module.weight)])

@@ -78,9 +78,7 @@ class Rounded:
         self.bias, self._exact = bias, Affine(weight, bias)
         self._rounds = _packs(weight)
         if self._rounds:
-            whole = weight.float()
-            scale = whole.abs().amax(1).clamp(min=1e-8) / BYTE
-            self._weight = (whole / scale[:, None]).round().to(torch.int8)
+            self._weight, scale = rounded(weight)
             self._scale = scale.bfloat16()  # the numbers that the product is quick in
 
     def __call__(self, states: Tensor) -> Tensor:
@@ -93,6 +91,13 @@ class Rounded:
         if self.bias is not None:
             product += self.bias
         return product.view(*states.shape[:-1], -1)
+
+
+def rounded(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """(outputs, inputs) in 8 bits, and the scale, (outputs,) in float32, that gives it back."""
+    whole = weight.detach().float()
+    scale = whole.abs().amax(1).clamp(min=1e-8) / BYTE
+    return (whole / scale[:, None]).round().to(torch.int8), scale
 
 
 class Norm:

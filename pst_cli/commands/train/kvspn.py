@@ -21,8 +21,9 @@ The host stays as it is, so that what it says stays the same. `--feed state` mak
 Medusa heads on the host's hidden state. The result is found beside the host's weights in a
 directory named kvspn (or medusa), or named with --draft-model.
 """
+MEMORIES = ("layer", "group")
 CROSSES = ("host", "own")
-FEEDS = ("both", "token", "state")
+FEEDS = ("token", "state", "both")
 INITS = ("host", "random")
 
 
@@ -37,7 +38,7 @@ class KVSPNOptions(TrainOptions):
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            "--learning-rate", min=0.0, help="The highest, after warm-up: 1e-3, with --joint 1e-4."
+            "--learning-rate", min=0.0, help="The highest, after warm-up: 8e-4, with --joint 1e-4."
         ),
     ] = None
     context: Context = "auto"
@@ -48,9 +49,15 @@ class KVSPNOptions(TrainOptions):
             "--to", help="Languages, comma-separated, to hear the host speak besides references'."
         ),
     ] = None
-    groups: Annotated[
-        int, typer.Option("--groups", min=1, help="Blocks; each reads its share of host layers.")
-    ] = 1
+    groups: Annotated[int, typer.Option("--groups", min=1, help="Blocks of the network.")] = 2
+    memory: Annotated[
+        str,
+        typer.Option(
+            "--memory",
+            help="What a block reads: group (its share of host layers; the paper) or layer (one "
+            "that it stands in for, whose slots it fills as it drafts).",
+        ),
+    ] = "layer"
     cross: Annotated[
         str,
         typer.Option("--cross", help="Hear by the host's cross-attention memory, or by an own."),
@@ -60,7 +67,7 @@ class KVSPNOptions(TrainOptions):
         typer.Option(
             "--feed", help="token, the host's hidden state (Medusa, the control), or both."
         ),
-    ] = "both"
+    ] = "token"
     draft_length: Annotated[
         int, typer.Option("--draft-length", min=1, help="Tokens drafted for each host pass.")
     ] = 3
@@ -79,7 +86,7 @@ class KVSPNOptions(TrainOptions):
     threaded: Annotated[
         bool,
         typer.Option("--threaded/--no-threaded", help="Pass the state on from step to step."),
-    ] = True
+    ] = False
     init: Annotated[
         str, typer.Option("--init", help="host (copies of its layers) or random (the paper).")
     ] = "host"
@@ -103,7 +110,7 @@ class KVSPNOptions(TrainOptions):
     @property
     def rate(self) -> float:
         if self.learning_rate is None:
-            return 1e-4 if self.joint else 1e-3
+            return 1e-4 if self.joint else 8e-4
         return self.learning_rate
 
     @property
@@ -124,6 +131,7 @@ class KVSPNOptions(TrainOptions):
         from pst_cli.training.lessons.kvspn import DraftWeights
         from pst_cli.training.recipes.kvspn import Form, KVSPNPlan
 
+        options.known(self.memory, MEMORIES, "--memory")
         options.known(self.cross, CROSSES, "--cross")
         options.known(self.feed, FEEDS, "--feed")
         options.known(self.init, INITS, "--init")
@@ -132,6 +140,7 @@ class KVSPNOptions(TrainOptions):
         return KVSPNPlan(
             form=Form(
                 groups=self.groups,
+                memory=self.memory,  # type: ignore[arg-type]
                 cross=self.cross,  # type: ignore[arg-type]
                 feed=self.feed,  # type: ignore[arg-type]
                 normed=self.normed,

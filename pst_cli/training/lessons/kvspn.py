@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pst_cli.models.forced import Heard
-from pst_cli.models.kvspn import Memory
+from pst_cli.models.memory import Followed, Read
 from pst_cli.training.collate import IGNORED
 from pst_cli.training.lessons.lesson import Lesson, Parts
 from pst_cli.training.losses import divergence, hits, surprise
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pst_cli.models.forced import Forced, ForcedHost
-    from pst_cli.models.kvspn import KVSPN, Pair
+    from pst_cli.models.kvspn import KVSPN
+    from pst_cli.models.memory import Memory, Pair
     from pst_cli.training.collate import Batch
     from pst_cli.types import SpecialTokens
 
@@ -124,11 +125,11 @@ class KVSPNLesson(Lesson):
         crosses = self._crosses(forced, heard)
         vocabularies = self._vocabularies(batch.tokens)
         seq = batch.tokens.shape[1]
+        memories = self._memories(forced)
         for step in range(self.network.config.draft_length):
             width = seq - step
             previous = None if state is None else state[:, :width]
             entered = self.network.enter(embedded[:, step:], previous)
-            memories = self._memories(forced, width)
             state = self.network(entered, memories, crosses, heard.seen())
             where = taught[:, step:].clone()
             # The host itself says the first token: none is drafted from the prompt alone.
@@ -166,21 +167,22 @@ class KVSPNLesson(Lesson):
         """In float32 where they are judged; learning bears the rounding, and goes much faster."""
         return functional.linear(states, head).float() if self.training else _exactly(states, head)
 
-    def _memories(self, forced: Forced, width: int) -> list[Memory]:
-        """What each block may see: for the query at i the host's slots below i."""
+    def _memories(self, forced: Forced) -> list[Memory]:
+        """What each block may see: for a draft from i on the host's slots below i."""
         assert forced.keys is not None
         assert forced.values is not None
-        seq = forced.keys.shape[3]
-        slots = torch.arange(seq, device=forced.keys.device)
-        below = slots < slots[:width, None].clamp(min=1)
-        found = []
-        for index in range(self.network.config.groups):
-            first, last = self.network.config.group(index)
-            pair = (
-                forced.keys[:, :, first:last].flatten(2, 3),
-                forced.values[:, :, first:last].flatten(2, 3),
-            )
-            found.append(Memory(pair, below.repeat(1, last - first)[None, None]))
+        config, keys, values = self.network.config, forced.keys, forced.values
+        slots = torch.arange(keys.shape[3], device=keys.device)
+        below = (slots < slots[:, None].clamp(min=1))[None, None]
+        found: list[Memory] = []
+        for block in range(config.groups):
+            if self.network.fills:
+                layer = config.layer(block)
+                found.append(Followed((keys[:, :, layer], values[:, :, layer]), below))
+            else:
+                first, last = config.group(block)
+                pair = keys[:, :, first:last].flatten(2, 3), values[:, :, first:last].flatten(2, 3)
+                found.append(Read(pair, below.repeat(1, 1, 1, last - first)))
         return found
 
     def _crosses(self, forced: Forced, heard: Heard) -> list[Pair]:
@@ -188,7 +190,7 @@ class KVSPNLesson(Lesson):
         if own is not None:
             return own
         config = self.network.config
-        return [forced.crosses[config.group(index)[1] - 1] for index in range(config.groups)]
+        return [forced.crosses[config.layer(block)] for block in range(config.groups)]
 
     @torch.no_grad()
     def _labels(self, batch: Batch, forced: Forced) -> Tensor:

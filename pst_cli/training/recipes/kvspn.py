@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from pst_cli.errors import DataError, UsageError
-from pst_cli.models.kvspn import FFN, KVSPN, KVSPNConfig
+from pst_cli.models.kvspn import FFN, KVSPN
+from pst_cli.models.kvspn_config import KVSPNConfig
 from pst_cli.training.acceptance import acceptance
 from pst_cli.training.examples import Example, Spoken, renderings, row, spell_spoken
 from pst_cli.training.fit import Fit, Outcome
@@ -50,11 +51,12 @@ Init = Literal["host", "random"]
 class Form:
     """The shape of the network; see KVSPNConfig."""
 
-    groups: int = 1
+    groups: int = 2
+    memory: Literal["group", "layer"] = "layer"
     cross: Literal["own", "host"] = "host"
-    feed: Literal["token", "state", "both"] = "both"
+    feed: Literal["token", "state", "both"] = "token"
     normed: bool = True
-    threaded: bool = True
+    threaded: bool = False
     draft_length: int = 3
     draft_vocabulary: int = 5000  # words of a language, the most said; 0: every one of all
     init: Init = "host"  # copies of the host's own layers; the paper's is "random"
@@ -154,7 +156,7 @@ def check_form(form: Form, opened: Opened) -> None:
         reason = f"--groups {form.groups}: the host has {layers} layers"
         raise UsageError(reason, hint=f"1 to {layers}")
     if form.feed == "both" and not form.threaded:
-        raise UsageError("--feed both does not go with --no-threaded", hint="use --feed token")
+        raise UsageError("--feed both passes states on from step to step", hint="add --threaded")
     if form.init == "host" and opened.config.decoder_ffn_dim != FFN * opened.config.d_model:
         reason = "the host's feed-forward layers are not as wide as the drafter's"
         raise UsageError(reason, hint="add --init random")
@@ -172,6 +174,7 @@ def shaped(
         vocabulary=config.vocab_size,
         host=host,
         groups=form.groups,
+        memory=form.memory,
         cross=form.cross,
         feed=form.feed,
         normed=form.normed,
