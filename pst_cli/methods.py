@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from pst_cli.decoding.proposals import Guide
     from pst_cli.models.host import Host, Session
 
-CONFIDENCE = 0.2  # of a KVSPN's draft, that it holds; below it a further token hardly pays
-FREE = 6  # tokens; what a pass on a processor takes along at little cost
+CONFIDENCE = 0.4  # of a KVSPN's draft, that it holds; below it a further token hardly pays
+FREE = 12  # tokens; what a pass on a processor takes along at little cost
+AHEAD = 5  # tokens; who fills the memory while it drafts is about as right at the last as before
 KINDS = ("kvspn", "medusa")  # of drafting networks, and their directories' names
 PACKAGED = Path(__file__).parent / "drafters"  # those that come with pst; tests put another here
 
@@ -94,11 +95,13 @@ class KVSPNMethod:
 
     def start(self, session: Session, heard: Tensor, guide: Guide) -> Drafter:
         length: DraftLength | SharedLength
+        longest = AHEAD if self.network.fills else self.network.config.draft_length
+        if session.rows > len(heard):  # beams: a step holds only where all of a window's do
+            longest = 1
         if self.drafting.length or session.cache.keys.device.type != "cpu":
-            wanted = self.drafting.length or self.network.config.draft_length
-            length = DraftLength(wanted, fixed=True)
+            length = DraftLength(self.drafting.length or longest, fixed=True)
         else:
-            length = SharedLength(self.network.config.draft_length, FREE)
+            length = SharedLength(longest, FREE)
         confidence = self.drafting.confidence
         sure = replace(guide, confidence=CONFIDENCE if confidence is None else confidence)
         return KVSPNDrafter(self.network, self.heads, session, heard, sure, length)

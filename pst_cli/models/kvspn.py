@@ -228,7 +228,7 @@ class KVSPN(nn.Module):
         network = cls(config)
         try:
             network.load_state_dict(_whole(load_tensors(folder / WEIGHTS)))
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, KeyError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelError(f"{folder} does not load as a KVSPN: {reason}") from error
         return network.eval().requires_grad_(False)
