@@ -14,9 +14,9 @@ import torch
 
 from pst_cli.decoding.acceptance import Acceptance, Greedy, Sampling
 from pst_cli.decoding.alignment import Times, token_times
-from pst_cli.decoding.beam import Search, decode_beams
+from pst_cli.decoding.beam import search
 from pst_cli.decoding.guards import Guards, Judged, decode_guarded
-from pst_cli.decoding.loop import Decoded, Strategy, decode
+from pst_cli.decoding.loop import Decoded, Strategy
 from pst_cli.decoding.proposals import Guide
 from pst_cli.decoding.rules import TokenRules
 from pst_cli.decoding.segments import segments
@@ -163,11 +163,8 @@ class Translator:
         session = self.host.open(heard.host, beams, heard.mask, heard.windows)
         guide = Guide(self.rules, len(prompts[0]), self.host.tokens.end)
         drafter = self.method.start(session, heard.drafter, guide)
-        if beams > 1:
-            search = Search(drafter, self.rules)
-            return decode_beams(session, prompts, self.host.tokens, search, beams)
         strategy = Strategy(drafter, self._acceptance(temperature), self.rules)
-        return decode(session, prompts, self.host.tokens, strategy)
+        return search(session, prompts, self.host.tokens, strategy, beams)
 
     def _acceptance(self, temperature: float) -> Acceptance:
         if temperature > 0:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pst_cli.bench.timing import Split, Stopwatch, TimedDrafter, TimedHost
 from pst_cli.decoding.acceptance import Greedy
-from pst_cli.decoding.beam import Search, decode_beams
-from pst_cli.decoding.loop import Decoded, Strategy, decode
+from pst_cli.decoding.beam import search
+from pst_cli.decoding.loop import Decoded, Strategy
 from pst_cli.decoding.proposals import Guide
 from pst_cli.decoding.protocols import Draft, Drafter
 from pst_cli.decoding.rules import TokenRules
@@ -126,18 +126,10 @@ class Lane:
             drafter = TimedDrafter(self.method.start(session, heard.drafter, guide), watch)
         timed = TimedHost(session, watch)
         with watch.running("decode"):
-            rows = self._decode(timed, prompts, drafter)
+            strategy = Strategy(drafter, Greedy(self.top_k), self.rules)
+            rows = search(timed, prompts, self.host.tokens, strategy, self.beams)
         split = sound.split + watch.split("decode")
         return Lap(tuple(self._said(row) for row in rows), split, timed.forwards)
-
-    def _decode(
-        self, host: TimedHost, prompts: Sequence[Sequence[int]], drafter: Drafter
-    ) -> list[Decoded]:
-        if self.beams > 1:
-            search = Search(drafter, self.rules)
-            return decode_beams(host, prompts, self.host.tokens, search, self.beams)
-        strategy = Strategy(drafter, Greedy(self.top_k), self.rules)
-        return decode(host, prompts, self.host.tokens, strategy)
 
     def _said(self, row: Decoded) -> Said:
         text = self.host.text(row.tokens).strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,8 +37,14 @@ class DecodingRequest:
 
     def check(self) -> None:
         """UsageError for what does not go together."""
-        if self.top_k > 1 and self.beams > 1:
-            raise UsageError("--top-k goes with greedy decoding only", hint="leave out --beams")
+        check_greedy(self.beams, {"--top-k": self.top_k > 1})
+
+
+def check_greedy(beams: int, given: Mapping[str, bool]) -> None:
+    """UsageError where an option that only greedy decoding has was given, and beams too."""
+    option = next((name for name, there in given.items() if there), None)
+    if option and beams > 1:
+        raise UsageError(f"{option} goes with greedy decoding only", hint="leave out --beams")
 
 
 def load(

@@ -19,7 +19,7 @@ from pst_cli.bench.race import Told, silent
 from pst_cli.bench.references import read_references
 from pst_cli.bench.run import Plan, bench
 from pst_cli.commands.download import fetcher
-from pst_cli.commands.loading import choose_context
+from pst_cli.commands.loading import check_greedy, choose_context
 from pst_cli.commands.tables import tables
 from pst_cli.errors import UsageError
 from pst_cli.methods import (
@@ -83,7 +83,8 @@ class Weights:
 
 def execute(request: Request) -> None:
     """Do what was asked; raises PstError where it cannot be done."""
-    _check_beams(request)
+    greedy = {"--oracle": request.oracle, "--peers": request.peers, "--top-k": request.top_k > 1}
+    check_greedy(request.beams, greedy)
     files = find_audio(request.inputs)
     references = _references(request, files)
     if request.plot:
@@ -130,13 +131,6 @@ def _references(request: Request, files: Sequence[Path]) -> list[str]:
     if request.references is None:
         return []
     return read_references(request.references, files, request.target)
-
-
-def _check_beams(request: Request) -> None:
-    greedy = {"--oracle": request.oracle, "--peers": request.peers, "--top-k": request.top_k > 1}
-    for option, given in greedy.items():
-        if given and request.beams > 1:
-            raise UsageError(f"{option} goes with greedy decoding only", hint="leave out --beams")
 
 
 def _check_drafters(request: Request) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
-from pst_cli.decoding.loop import Decoded
+from pst_cli.decoding.loop import Decoded, Strategy, decode
 from pst_cli.decoding.passes import prefill, prefixes, verify
 from pst_cli.decoding.protocols import Draft, Drafter, Host
 from pst_cli.decoding.rules import NEVER
@@ -39,6 +39,20 @@ class Search:
     drafter: Drafter
     rules: Rules
     limit: int | None = None  # tokens in a row, prompt included; None: all the host can hold
+
+
+def search(
+    host: Host,
+    prompts: Sequence[Sequence[int]],
+    tokens: SpecialTokens,
+    strategy: Strategy,
+    beams: int = 1,
+) -> list[Decoded]:
+    """`loop.decode`; with several beams `decode_beams`, which judges drafts by the search alone."""
+    if beams == 1:
+        return decode(host, prompts, tokens, strategy)
+    parts = Search(strategy.drafter, strategy.rules, strategy.limit)
+    return decode_beams(host, prompts, tokens, parts, beams)
 
 
 @torch.inference_mode()
