@@ -95,7 +95,7 @@ class KVSPNMethod:
 
     def start(self, session: Session, heard: Tensor, guide: Guide) -> Drafter:
         length: DraftLength | SharedLength
-        longest = AHEAD if self.network.fills else self.network.config.draft_length
+        longest = AHEAD if self.network.config.fills else self.network.config.draft_length
         if session.rows > len(heard):  # beams: a step holds only where all of a window's do
             longest = 1
         if self.drafting.length or session.cache.keys.device.type != "cpu":

@@ -99,7 +99,7 @@ class _Steps:
         network, cache = drafter.network, drafter.session.cache
         last = [[(draft or row)[-1]] for row, draft in zip(self.rows, drafts, strict=True)]
         at = [start + len(drafts[0]) for start in self.starts]
-        if network.fills or not self.memories:
+        if network.config.fills or not self.memories:
             self.memories = network.memories(cache, at)
         tokens = torch.tensor(last, device=self.device)
         positions = torch.tensor(at, device=self.device)[:, None]

@@ -50,11 +50,10 @@ class Block(nn.Module):
         super().__init__()
         size = config.d_model
         self.heads, self.own = config.heads, config.cross == "own"
-        fills = config.memory == "layer"
         self.query_norm = nn.LayerNorm(size) if config.normed else nn.Identity()
-        self.query = nn.Linear(size, 3 * size if fills else size)  # and keys, and values
+        self.query = nn.Linear(size, 3 * size if config.fills else size)  # and keys, and values
         self.out = nn.Linear(size, size)
-        self.norm = nn.Identity() if fills else nn.LayerNorm(size)
+        self.norm = nn.Identity() if config.fills else nn.LayerNorm(size)
         self.cross_norm = nn.LayerNorm(size)
         self.cross_query = nn.Linear(size, size)
         self.cross_kv = nn.Linear(size, 2 * size) if self.own else None
@@ -131,18 +130,13 @@ class KVSPN(nn.Module):
             states = block(states, memory, cross, heard)
         return self.final_norm(states)  # type: ignore[no-any-return]
 
-    @property
-    def fills(self) -> bool:
-        """Whether its blocks add to the host's memory what they draft."""
-        return self.config.memory == "layer"
-
     def memories(self, cache: KVCache, starts: Sequence[int]) -> list[Memory]:
         """Each block's view of the host's memory for a token at starts[r] in row r; no copies.
 
         Where blocks fill it, it holds the draft's tokens before that one too.
         """
         blocks = range(self.config.groups)
-        if self.fills:
+        if self.config.fills:
             step = Step(starts, 1, cache)
             return [Filled(cache, self.config.layer(block), step) for block in blocks]
         lengths = torch.tensor(starts, device=cache.keys.device)

@@ -40,6 +40,11 @@ class KVSPNConfig:
         if self.feed == "both" and not self.threaded:
             raise ModelError("a KVSPN that sees token and state has to be threaded")
 
+    @property
+    def fills(self) -> bool:
+        """Whether blocks add to the host's memory what they draft."""
+        return self.memory == "layer"
+
     def group(self, block: int) -> tuple[int, int]:
         """First and last + 1 host layer that `block` reads; sizes differ by one at most."""
         bounds = [round(i * self.layers / self.groups) for i in range(self.groups + 1)]
@@ -47,7 +52,7 @@ class KVSPNConfig:
 
     def layer(self, block: int) -> int:
         """The host layer whose sound `block` overhears, and which it begins as a copy of."""
-        if self.memory == "layer":
+        if self.fills:
             return evenly(self.layers, self.groups)[block]
         return self.group(block)[1] - 1
 

@@ -176,7 +176,7 @@ class KVSPNLesson(Lesson):
         below = (slots < slots[:, None].clamp(min=1))[None, None]
         found: list[Memory] = []
         for block in range(config.groups):
-            if self.network.fills:
+            if config.fills:
                 layer = config.layer(block)
                 found.append(Followed((keys[:, :, layer], values[:, :, layer]), below))
             else:
