@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import taught
 import torch
-from test_drafters import PROMPT, RULES, network
+from test_drafters import PROMPT, ROUNDED, RULES, STAND_INS, network
 from test_host import END, SPECIAL, START, VOCABULARY
 
 from pst_cli.decoding.kvspn import KVSPNDrafter, _Steps
@@ -27,7 +27,6 @@ from pst_cli.training.losses import divergence, surprise
 torch.set_num_threads(1)  # tensors this small only lose by sharing
 
 CLOSE = {"atol": 1e-3, "rtol": 1e-3}
-ROUNDED = {"atol": 0.1, "rtol": 0.02}  # a head of few words has weights of 8 bits where it is used
 TIME = SPECIAL.timestamp_begin
 ROWS = (
     taught.spoken(TIME, 20, 21, 22, TIME + 9, own=True),
@@ -47,16 +46,7 @@ FORMS = {
     "not threaded": {"groups": 1, "draft_length": 3},
     "draft vocabulary": {"groups": 1, "vocabularies": ((START, 60),), "draft_length": 2},
     "token and state": {"groups": 1, "feed": "both", "threaded": True, "draft_length": 3},
-    "stand-in": {"groups": 1, "memory": "layer", "cross": "host", "normed": True},
-    "stand-ins": {
-        "groups": 2,
-        "memory": "layer",
-        "cross": "host",
-        "feed": "both",
-        "normed": True,
-        "threaded": True,
-        "draft_length": 3,
-    },
+    **STAND_INS,
     "medusa": {"groups": 3, "feed": "state", "draft_length": 3},
     "medusa on the host's memory": {
         "groups": 1,

@@ -49,5 +49,5 @@ def test_german_speech_gives_english_words(translate, clips):
     done = translate(clips / "de-kerstin-0445.ogg", "--to", "en")
     assert done.returncode == 0, done.stderr
     said = done.stdout.lower()
-    assert "the commission" in said  # "ask" or "invite": in bfloat16 as good as a tie
+    assert "i ask the commission" in said
     assert "kommission" not in said
