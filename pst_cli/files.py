@@ -10,7 +10,8 @@ from pst_cli.audio import open_audio
 from pst_cli.errors import PstError
 from pst_cli.models.encoded import Encoded
 from pst_cli.models.prompts import Ability, prompt, untrained
-from pst_cli.pipeline import VOTERS, Failed, Finished, Job, Note, Opened, Worker
+from pst_cli.pipeline import Failed, Finished, Job, Note, Opened, Worker
+from pst_cli.translator import VOTERS
 from pst_cli.types import LANGUAGES, Window
 from pst_cli.vad import speech_windows, whole_windows
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pst_cli.audio import AudioStream
-    from pst_cli.pipeline import Event, Translator, Waiting
+    from pst_cli.pipeline import Event, Waiting
+    from pst_cli.translator import Translator
 
 FOREIGN = 0.5  # below this share of the vote the six languages together are doubtful
 

@@ -7,52 +7,25 @@ while the work goes on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import torch
 
-from pst_cli.decoding.acceptance import Acceptance, Greedy, Sampling
-from pst_cli.decoding.alignment import Times, token_times
-from pst_cli.decoding.beam import search
-from pst_cli.decoding.guards import Guards, Judged, decode_guarded
-from pst_cli.decoding.loop import Decoded, Strategy
-from pst_cli.decoding.proposals import Guide
-from pst_cli.decoding.rules import TokenRules
 from pst_cli.decoding.segments import segments
 from pst_cli.errors import ModelError, PstError
-from pst_cli.methods import PLAIN, Method
-from pst_cli.models.alignment import listening
-from pst_cli.models.context import Context, padded_alike
 from pst_cli.models.encoded import Encoded
-from pst_cli.types import LANGUAGES, Segment, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from torch import Tensor
-
-    from pst_cli.models.host import Host
-
-VOTERS = 6  # windows; how many a file's source language is voted on by
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to translate; `source` None means: hear it."""
-
-    source: str | None = None
-    transcript: bool = False  # whether each file is wanted in its own language, too
-    batch_size: int = 8  # rows; the first batches are smaller, so that the first text is early
-    vad: bool = True
-    track: int | None = None  # of a container's sound tracks, from 1; None: its default one
-    context: Context | None = None  # what windows are padded to; None: as the host was taught
-    beams: int = 1  # hypotheses a window at temperature 0; 1: greedy
-    top_k: int = 1  # of the host's choices, those that a drafted token may be; above 1: lossy
-    guards: Guards = field(default_factory=Guards)
-    seed: int = 0  # of the sampling that temperatures above 0 do
-    align: bool = False  # whether segments tell when their words are spoken (`Segment.marks`)
+    from pst_cli.decoding.alignment import Times
+    from pst_cli.decoding.guards import Judged
+    from pst_cli.models.context import Context
+    from pst_cli.translator import Translator
+    from pst_cli.types import Segment, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,81 +91,8 @@ class Job:
 Waiting: TypeAlias = "tuple[Job, ...] | Event"
 """What is worked on or told in its turn: a window in all its languages, or something to tell."""
 
-Timed: TypeAlias = tuple[Judged, Times]
+Timed: TypeAlias = "tuple[Judged, Times]"
 """A decoded row, and when its tokens are spoken where that was asked for."""
-
-
-class Translator:
-    """Turns windows into judged rows with one host, whichever way the host is sped up."""
-
-    def __init__(self, host: Host, options: Options, method: Method = PLAIN) -> None:
-        self.host, self.options, self.method = host, options, method
-        self.rules = TokenRules(host.tokens, host.config.vocab_size, device=host.device)
-        self._generator = torch.Generator(host.device).manual_seed(options.seed)
-
-    @property
-    def context(self) -> Context:
-        """What windows are padded to."""
-        return self.options.context or self.host.context
-
-    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
-        """What is heard of each window, a row each; those that are padded alike together."""
-        found: dict[int, Encoded] = {}
-        for seconds, rows in padded_alike(windows, self.context).items():
-            log_mel = self.host.log_mel([windows[row].samples for row in rows], seconds)
-            encoded = self.host.encode(log_mel)
-            every = Encoded(encoded, self.method.hear(log_mel, encoded))
-            found |= {row: every[[place]] for place, row in enumerate(rows)}
-        return [found[row] for row in range(len(windows))]
-
-    def decode(self, encoded: Encoded, prompts: Sequence[Sequence[int]]) -> list[Judged]:
-        """Decode rows, guarded."""
-
-        def attempt(rows: Sequence[int], temperature: float) -> list[Decoded]:
-            return self._attempt(encoded[list(rows)], [prompts[row] for row in rows], temperature)
-
-        return decode_guarded(len(prompts), attempt, self.host.text, self.options.guards)
-
-    def _attempt(
-        self, heard: Encoded, prompts: Sequence[Sequence[int]], temperature: float
-    ) -> list[Decoded]:
-        """Decode rows once: by search at temperature 0 where beams are asked for."""
-        beams = self.options.beams if temperature == 0 else 1
-        if beams > 1 or self.method is not PLAIN:  # a drafter listens for one row at a time
-            heard = heard.apart()
-        session = self.host.open(heard.host, beams, heard.mask, heard.windows)
-        guide = Guide(self.rules, len(prompts[0]), self.host.tokens.end)
-        drafter = self.method.start(session, heard.drafter, guide)
-        strategy = Strategy(drafter, self._acceptance(temperature), self.rules)
-        return search(session, prompts, self.host.tokens, strategy, beams)
-
-    def _acceptance(self, temperature: float) -> Acceptance:
-        if temperature > 0:
-            return Sampling(temperature, self._generator)
-        return Greedy(self.options.top_k)
-
-    def times(
-        self, heard: Encoded, windows: Sequence[Window], judged: Sequence[Judged]
-    ) -> list[Times]:
-        """When the tokens of each row are spoken; nothing where nobody asks."""
-        if not self.options.align:
-            return [()] * len(judged)
-        host = self.host
-
-        def listen(tokens: Tensor) -> Iterator[Tensor]:
-            heads = host.alignment_heads
-            return listening(host.decoder, tokens, heard.host, heads, heard.mask, heard.windows)
-
-        said = [one.decoded for one in judged]
-        return token_times(said, windows, listen, host.tokens, host.decoder.limit)
-
-    def vote(self, encoded: Encoded, windows: Sequence[Window]) -> tuple[str, float]:
-        """The source language that windows agree on, and its share; louder for longer windows."""
-        scores = self.host.language_scores(encoded.host, list(LANGUAGES), encoded.mask)
-        weights = torch.tensor([window.seconds for window in windows])
-        shares = (scores.exp().cpu() * weights[:, None]).sum(0) / weights.sum()
-        best = int(shares.argmax())
-        return list(LANGUAGES)[best], float(shares[best])
 
 
 class Worker:
@@ -238,17 +138,33 @@ class Worker:
             todo = rests
         return found
 
-    def encoded(self, windows: Sequence[Window]) -> Generator[Event, None, list[Encoded]]:
-        """What is heard of each window, a row each."""
-        return (yield from self._fitting(windows, self.translator.encode))
+    def encoded(
+        self, windows: Sequence[Window], context: Context | None = None
+    ) -> Generator[Event, None, list[Encoded]]:
+        """What is heard of each window, a row each; see `Translator.encode`."""
+        work = partial(self.translator.encode, context=context)
+        return (yield from self._fitting(windows, work))
 
     def _decoded(self, jobs: Sequence[Job]) -> Generator[Event, None, list[Timed]]:
-        return (yield from self._fitting((yield from self._listened(jobs)), self._batch))
+        """Decode `jobs`; those that a wary translator doubts, once more and heard in full."""
+        wary = self.translator.wary
+        heard = yield from self._listened(jobs)
+        timed = yield from self._fitting(heard, partial(self._batch, once=wary))
+        doubtful = [row for row, (one, _) in enumerate(timed) if wary and not one.passes]
+        if doubtful:
+            again = [replace(jobs[row], encoded=None) for row in doubtful]
+            heard = yield from self._listened(again, "full")
+            better = yield from self._fitting(heard, self._batch)
+            for row, one in zip(doubtful, better, strict=True):
+                timed[row] = one
+        return timed
 
-    def _listened(self, jobs: Sequence[Job]) -> Generator[Event, None, list[Job]]:
+    def _listened(
+        self, jobs: Sequence[Job], context: Context | None = None
+    ) -> Generator[Event, None, list[Job]]:
         """All jobs with what is heard; a window that several name is encoded once."""
         fresh = {id(job.window): job.window for job in jobs if job.encoded is None}
-        encoded = yield from self.encoded(list(fresh.values()))
+        encoded = yield from self.encoded(list(fresh.values()), context)
         heard = dict(zip(fresh, encoded, strict=True))
         return [
             replace(job, encoded=heard[id(job.window)]) if job.encoded is None else job
@@ -274,9 +190,9 @@ class Worker:
                 yield Note(f"out of memory: going on with --batch-size {self.most}")
         return done
 
-    def _batch(self, jobs: Sequence[Job]) -> list[Timed]:
+    def _batch(self, jobs: Sequence[Job], *, once: bool = False) -> list[Timed]:
         encoded = Encoded.join([job.encoded for job in jobs if job.encoded is not None])
-        judged = self.translator.decode(encoded, [job.prompt for job in jobs])
+        judged = self.translator.decode(encoded, [job.prompt for job in jobs], once=once)
         times = self.translator.times(encoded, [job.window for job in jobs], judged)
         return list(zip(judged, times, strict=True))
 

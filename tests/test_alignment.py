@@ -27,7 +27,8 @@ from pst_cli.models.decoder import Decoder
 from pst_cli.models.encoded import Encoded
 from pst_cli.models.host import Host
 from pst_cli.models.prompts import prompt
-from pst_cli.pipeline import Job, Options, Translator, Worker
+from pst_cli.pipeline import Job, Worker
+from pst_cli.translator import Options, Translator
 from pst_cli.types import SAMPLE_RATE, TIMESTAMP_SECONDS, Window
 
 EVERY = ((0, 1), (2, 0), (2, 1))  # alignment heads of the tiny hosts

@@ -26,7 +26,7 @@ from pst_cli.models.cache import BLOCK
 from pst_cli.models.decoder import Decoder, attend_window
 from pst_cli.models.encoded import Encoded
 from pst_cli.models.host import Session
-from pst_cli.pipeline import Options, Translator
+from pst_cli.translator import Options, Translator
 
 RULES = TokenRules(SPECIAL, VOCABULARY, timestamps=False)
 

@@ -17,7 +17,7 @@ import torch
 from checkpoints import SENTENCE
 
 from pst_cli.models.host import Host
-from pst_cli.pipeline import Translator
+from pst_cli.translator import Translator
 
 WINDOWS = 16
 
@@ -38,10 +38,10 @@ def texts(folder: Path) -> list[str]:
 
 
 def out_of_memory_above(rows, original, size):
-    def limited(self, given, *others):
+    def limited(self, given, *others, **options):
         if size(given) > rows:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return original(self, given, *others)
+        return original(self, given, *others, **options)
 
     return limited
 

@@ -14,7 +14,7 @@ from beside import names
 from checkpoints import HEARD, SENTENCE
 
 from pst_cli.commands import work
-from pst_cli.pipeline import Translator
+from pst_cli.translator import Translator
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def counted(monkeypatch) -> dict[str, list[int]]:
     def count(name, size):
         original = getattr(Translator, name)
 
-        def counting(self, *given):
+        def counting(self, *given, **options):
             found[name].append(size(given))
-            return original(self, *given)
+            return original(self, *given, **options)
 
         monkeypatch.setattr(Translator, name, counting)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,7 +27,7 @@ from pst_cli.bench.race import hear
 from pst_cli.bench.timing import Split
 from pst_cli.decoding.acceptance import Greedy
 from pst_cli.decoding.beam import Search, decode_beams
-from pst_cli.decoding.guards import Guards
+from pst_cli.decoding.guards import REPETITION, Guards
 from pst_cli.decoding.loop import Strategy, decode
 from pst_cli.decoding.proposals import Guide
 from pst_cli.decoding.protocols import Plain
@@ -34,15 +35,23 @@ from pst_cli.decoding.rules import TokenRules
 from pst_cli.errors import ModelError
 from pst_cli.methods import PLAIN, Drafting, KVSPNMethod, SpeculativeMethod
 from pst_cli.models.adapter import Adapter, read_adapter_config
-from pst_cli.models.context import STEP, TAIL, padded_alike, padded_seconds, taught_context
+from pst_cli.models.context import (
+    CONTEXTS,
+    LEAST,
+    STEP,
+    TAIL,
+    padded_alike,
+    padded_seconds,
+    taught_context,
+)
 from pst_cli.models.decoder import Decoder
 from pst_cli.models.encoded import Encoded
 from pst_cli.models.heads import Heads
 from pst_cli.models.host import Host, Session
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig
-from pst_cli.pipeline import Options, Translator
 from pst_cli.training.recipes.host import HostPlan, taught
+from pst_cli.translator import Options, Translator
 from pst_cli.types import SAMPLE_RATE, WINDOW_SECONDS, Window
 
 FRAMES = 50  # of the encoder, a second
@@ -63,7 +72,9 @@ def test_own_length_is_the_sound_its_tail_and_the_rest_of_a_second(seconds):
     assert padded == math.floor(padded)
     assert padded - STEP < seconds + TAIL
     assert seconds + TAIL <= padded or padded == WINDOW_SECONDS >= seconds
-    assert padded_seconds(seconds, "full") == WINDOW_SECONDS
+    assert padded_seconds(seconds, "own", "full") == max(padded, LEAST)
+    for taught_to in CONTEXTS:
+        assert padded_seconds(seconds, "full", taught_to) == WINDOW_SECONDS
 
 
 def window(seconds, seed=0):
@@ -74,6 +85,7 @@ def window(seconds, seed=0):
 def test_windows_meet_those_that_are_padded_alike():
     windows = [window(seconds) for seconds in (2.5, 29.9, 2.1, 0.1, 30.0)]
     assert padded_alike(windows, "own") == {3.0: [0, 2], 30.0: [1, 4], 1.0: [3]}
+    assert padded_alike(windows, "own", "full") == {LEAST: [0, 2, 3], 30.0: [1, 4]}
     assert padded_alike(windows, "full") == {30.0: [0, 1, 2, 3, 4]}
 
 
@@ -262,7 +274,10 @@ def test_training_declares_what_it_taught(trained, declared):
 
 @pytest.fixture(scope="module")
 def host(tiny_checkpoint):
-    return Host.load(tiny_checkpoint, "cpu", torch.float32)
+    """One that was taught every length."""
+    found = Host.load(tiny_checkpoint, "cpu", torch.float32)
+    found.context = "own"
+    return found
 
 
 def test_a_translator_hears_each_window_at_its_length(host):
@@ -272,9 +287,23 @@ def test_a_translator_hears_each_window_at_its_length(host):
     for one, spoken in zip(heard, windows, strict=True):
         alone = host.encode(host.log_mel([spoken.samples], one.host.shape[1] / FRAMES))
         assert torch.allclose(one.host, alone, atol=1e-4)
-    for options in (Options(context="full"), Options()):  # this host declares nothing
-        full = Translator(host, options).encode(windows)
+    for full in (
+        Translator(host, Options(context="full")).encode(windows),
+        Translator(host, Options()).encode(windows, "full"),
+    ):
         assert [len(one.host[0]) for one in full] == [30 * FRAMES] * 3
+
+
+@pytest.mark.parametrize(
+    ("context", "seconds"), [("own", [10, 10, 13]), ("full", [30] * 3), (None, [30] * 3)]
+)
+def test_a_host_that_declares_nothing_is_given_ten_seconds_at_least(
+    tiny_checkpoint, context, seconds
+):
+    stock = Host.load(tiny_checkpoint, "cpu", torch.float32)
+    windows = [window(2.5, 1), window(0.3, 2), window(12.1, 3)]
+    heard = Translator(stock, Options(context=context)).encode(windows)
+    assert [len(one.host[0]) / FRAMES for one in heard] == seconds
 
 
 def test_a_batch_of_any_lengths_is_judged_and_voted_on_as_its_windows_alone(host, monkeypatch):
@@ -342,7 +371,7 @@ def frames(monkeypatch):
 @pytest.mark.parametrize("command", ["translate", "subtitle"])
 @pytest.mark.parametrize(
     ("asked", "declared", "seconds"),
-    [("auto", True, 4), ("auto", False, 30), ("own", False, 4), ("full", True, 30)],
+    [("auto", True, 4), ("auto", False, 30), ("own", False, 10), ("full", True, 30)],
 )
 def test_sound_is_padded_as_asked_or_as_the_host_was_taught(
     pst, speech, short, talking_checkpoint, frames, command, asked, declared, seconds
@@ -354,6 +383,68 @@ def test_sound_is_padded_as_asked_or_as_the_host_was_taught(
     assert SENTENCE in done.out
     assert frames == [seconds * FRAMES]
     assert (UNTAUGHT in done.err) is (asked == "own" and not declared)
+
+
+@pytest.fixture
+def manifest(speech):
+    path = speech.parent / "manifest.jsonl"
+    line = {"audio": speech.name, "language": "de", "text": "Er spricht.", "translations": {}}
+    path.write_text(json.dumps(line) + "\n")
+    return path
+
+
+@pytest.fixture
+def doubted(monkeypatch):
+    """Every second row that is decoded at one temperature alone seems to repeat itself."""
+    found, original = [], Translator.decode
+
+    def decode(self, encoded, prompts, *, once=False):
+        judged = original(self, encoded, prompts, once=once)
+        for row in range(len(judged)) if once else ():
+            found.append(len(found) % 2 == 0)
+            if found[-1]:
+                judged[row] = replace(judged[row], flags=(REPETITION,))
+        return judged
+
+    monkeypatch.setattr(Translator, "decode", decode)
+    return found
+
+
+@pytest.mark.parametrize("command", ["translate", "evaluate"])
+def test_what_is_doubtful_at_its_own_length_is_heard_again_in_full(
+    pst, tmp_path, manifest, talking_checkpoint, frames, doubted, command
+):
+    line = json.loads(manifest.read_text())
+    speech = manifest.parent / line["audio"]
+    names = [str(shutil.copy(speech, tmp_path / f"{number}.wav")) for number in range(5)]
+    manifest.write_text("".join(json.dumps(line | {"audio": name}) + "\n" for name in names))
+    options = ("--from", "de", "--model", talking_checkpoint, "--context", "own")
+    if command == "translate":
+        to = ("--to", "en", "--no-vad", "--output-dir", tmp_path / "out")
+        done = pst("translate", *names, *to, *options)
+        texts = [path.read_text() for path in (tmp_path / "out").glob("*.txt")]
+        assert texts == [f"{SENTENCE}\n"] * 5
+        assert "repetition" not in done.err
+    else:
+        done = pst("evaluate", manifest, "--to", "de", *options)
+    assert done.code == 0
+    assert doubted == [True, False, True, False, True]
+    again = [seconds for seconds in frames if seconds == 30 * FRAMES]
+    assert 1 <= len(again) <= 3  # encodings, of three windows in all
+    assert set(frames) == {10 * FRAMES, 30 * FRAMES}
+
+
+@pytest.mark.parametrize(
+    ("taught_to", "options"),
+    [("own", ("--context", "own")), ("full", ()), ("full", ("--context", "own", "--no-fallback"))],
+)
+def test_nothing_is_heard_twice_where_lengths_were_taught_or_no_fallback_is_wanted(
+    pst, manifest, short, talking_checkpoint, frames, doubted, taught_to, options
+):
+    model = short if taught_to == "own" else talking_checkpoint
+    assert pst("evaluate", manifest, "--to", "de", "--model", model, *options).code == 0
+    assert len(frames) == 1
+    assert doubted == []
 
 
 def test_clips_of_several_lengths_share_batches(pst, tmp_path, speech, short, frames):
@@ -384,14 +475,6 @@ def test_a_context_that_is_none_is_refused(pst, speech, command):
     assert "auto, own, full" in done.err
 
 
-@pytest.fixture
-def manifest(speech):
-    path = speech.parent / "manifest.jsonl"
-    line = {"audio": speech.name, "language": "de", "text": "Er spricht.", "translations": {}}
-    path.write_text(json.dumps(line) + "\n")
-    return path
-
-
 def test_an_evaluation_tells_its_context_and_keeps_to_it(pst, manifest, short, tmp_path, frames):
     kept = tmp_path / "said.jsonl"
     given = ("evaluate", manifest, "--model", short, "--hypotheses", kept, "--json")
@@ -419,7 +502,7 @@ def test_a_record_from_before_there_was_a_choice_is_of_full_windows(
 
 
 def test_a_bench_tells_its_context_and_every_method_says_the_same(
-    pst, tmp_path, talking_checkpoint, frames
+    pst, tmp_path, short, talking_checkpoint, frames
 ):
     torch.manual_seed(0)
     for cross in ("own", "host"):
@@ -427,10 +510,10 @@ def test_a_bench_tells_its_context_and_every_method_says_the_same(
         KVSPN(config).save(tmp_path / cross)
     clips = [CLIPS / "de-kerstin-0512.ogg", CLIPS / "de-kerstin-0445.ogg"]
     drafters = ("--drafter", tmp_path / "own", "--drafter", tmp_path / "host")
-    given = ("--from", "de", "--model", talking_checkpoint, "--rounds", 1, "--no-vad", "--json")
+    given = ("--from", "de", "--rounds", 1, "--no-vad", "--json", "--dtype", "float32")
     more = (*drafters, "--draft-model", talking_checkpoint, "--batch-size", 2)
-    shown = pst("bench", *clips, *given, *more, "--dtype", "float32", "--context", "own")
-    assert UNTAUGHT in shown.err
+    shown = pst("bench", *clips, *given, *more, "--model", short)
+    assert UNTAUGHT not in shown.err
     document = json.loads(shown.out)
     assert document["context"] == "own"
     names = [row["method"] for row in document["rows"]]
@@ -438,3 +521,7 @@ def test_a_bench_tells_its_context_and_every_method_says_the_same(
     assert {row["exact_match_tokens"] for row in document["rows"]} == {1.0}
     assert {row["tokens"] for row in document["rows"]} == {2 * 6}
     assert set(frames) == {FRAMES, 5 * FRAMES}
+    frames.clear()
+    shown = pst("bench", *clips, *given, "--model", talking_checkpoint, "--context", "own")
+    assert UNTAUGHT in shown.err
+    assert set(frames) == {10 * FRAMES}

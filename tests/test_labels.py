@@ -21,7 +21,7 @@ from pst_cli.errors import DataError, UsageError
 from pst_cli.evaluate.tasks import directions, named, narrowed
 from pst_cli.models.host import Host
 from pst_cli.models.prompts import Ability
-from pst_cli.pipeline import Translator
+from pst_cli.translator import Translator
 from pst_cli.types import LANGUAGES
 
 TEXTS = {
@@ -196,8 +196,8 @@ def doubt(monkeypatch):
     original = Translator.decode
 
     def spoil(*places, **changes):
-        def decode(self, encoded, prompts):
-            rows = enumerate(original(self, encoded, prompts))
+        def decode(self, encoded, prompts, **options):
+            rows = enumerate(original(self, encoded, prompts, **options))
             return [replace(one, **changes) if row in places else one for row, one in rows]
 
         monkeypatch.setattr(Translator, "decode", decode)
@@ -282,11 +282,11 @@ def test_sound_is_heard_once_for_all_languages(label, manifest, tmp_path, monkey
 def test_a_run_that_was_stopped_goes_on(label, manifest, tmp_path, monkeypatch):
     calls, original = [], Translator.decode
 
-    def interrupted(self, encoded, prompts):
+    def interrupted(self, encoded, prompts, **options):
         calls.append(prompts)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return original(self, encoded, prompts)
+        return original(self, encoded, prompts, **options)
 
     monkeypatch.setattr(Translator, "decode", interrupted)
     given = (manifest, "--to", "en", "--batch-size", 1)

@@ -18,7 +18,7 @@ from pst_cli.models.decoder import Decoder, attend_window
 from pst_cli.models.encoded import Encoded
 from pst_cli.models.host import Host, Session
 from pst_cli.models.sharing import Sharing
-from pst_cli.pipeline import Options, Translator
+from pst_cli.translator import Options, Translator
 
 LAYERS, HEADS, FRAMES, WIDTH = 2, 2, 5, 4
 MODEL = tiny(99)

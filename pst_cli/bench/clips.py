@@ -9,7 +9,7 @@ from pst_cli.audio import open_audio
 from pst_cli.errors import AudioError
 from pst_cli.models.encoded import Encoded
 from pst_cli.models.prompts import Ability, needs_source, prompt
-from pst_cli.pipeline import VOTERS, Options, Translator
+from pst_cli.translator import VOTERS, Options, Translator
 from pst_cli.vad import speech_windows, whole_windows
 
 if TYPE_CHECKING:

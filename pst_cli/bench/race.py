@@ -99,7 +99,7 @@ def hear(host: Host, batch: Batch) -> Sound:
     """Features and encoder states of a batch, timed; each lane's figures include them."""
     watch, parts = Stopwatch(host.device), []
     windows = [task.window for task in batch.tasks]
-    for seconds, rows in padded_alike(windows, batch.context).items():
+    for seconds, rows in padded_alike(windows, batch.context, host.context).items():
         with watch.running("features"):
             log_mel = host.log_mel([windows[row].samples for row in rows], seconds)
         with watch.running("encoder"):

@@ -9,7 +9,7 @@ from pst_cli.commands.loading import DecodingRequest, choose_context, load
 from pst_cli.decoding.guards import Guards
 from pst_cli.evaluate.run import TimedTranslator
 from pst_cli.models.device import choose_place
-from pst_cli.pipeline import Options
+from pst_cli.translator import Options
 
 if TYPE_CHECKING:
     from pst_cli.weights import Checkpoint

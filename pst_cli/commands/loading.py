@@ -76,5 +76,5 @@ def choose_context(word: str, host: Host, say: Callable[[str], None]) -> Context
     if word == "auto":
         return host.context
     if word == "own" and host.context != "own":
-        say("this host was not taught sound at its own length: it may lose words or repeat itself")
+        say("this host was not taught sound at its own length: its words may differ a little")
     return "own" if word == "own" else "full"

@@ -18,10 +18,11 @@ from pst_cli.files import Wanted, translate
 from pst_cli.models.device import choose_place
 from pst_cli.models.prompts import check
 from pst_cli.outputs import UNKNOWN, Job, Version, check_writable, plan, versions
-from pst_cli.pipeline import Event, Finished, Heard, Options, Translator
+from pst_cli.pipeline import Event, Finished, Heard
 from pst_cli.subtitles.cues import cues
 from pst_cli.subtitles.formats import Meta, Writing, stream
 from pst_cli.subtitles.styles import PLAIN, style_for
+from pst_cli.translator import Options, Translator
 from pst_cli.types import Segment
 from pst_cli.weights import locate
 

@@ -12,8 +12,9 @@ from pst_cli.evaluate.record import Hypothesis
 from pst_cli.methods import PLAIN
 from pst_cli.models.prompts import prompt
 from pst_cli.pipeline import Event as Heard
-from pst_cli.pipeline import Job, Translator, Worker
+from pst_cli.pipeline import Job, Worker
 from pst_cli.subtitles.text import clean
+from pst_cli.translator import Translator
 from pst_cli.types import SAMPLE_RATE, WINDOW_SECONDS
 from pst_cli.vad import speech_windows, whole_windows
 
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from pst_cli.decoding.guards import Judged
     from pst_cli.evaluate.tasks import Task
     from pst_cli.methods import Method
+    from pst_cli.models.context import Context
     from pst_cli.models.encoded import Encoded
     from pst_cli.models.host import Host
-    from pst_cli.pipeline import Options
+    from pst_cli.translator import Options
     from pst_cli.types import Segment, Window
 
 AHEAD = 8  # batches of utterances read at once, so that those of similar length meet
@@ -72,13 +74,15 @@ class TimedTranslator(Translator):
     def seconds(self) -> float:
         return self.decoding + self._watch.spent["encode"]
 
-    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
+    def encode(self, windows: Sequence[Window], context: Context | None = None) -> list[Encoded]:
         with self._watch.running("encode"):
-            return super().encode(windows)
+            return super().encode(windows, context)
 
-    def decode(self, encoded: Encoded, prompts: Sequence[Sequence[int]]) -> list[Judged]:
+    def decode(
+        self, encoded: Encoded, prompts: Sequence[Sequence[int]], *, once: bool = False
+    ) -> list[Judged]:
         with self._watch.running("decode"):
-            judged = super().decode(encoded, prompts)
+            judged = super().decode(encoded, prompts, once=once)
         self.tokens += sum(len(one.decoded.tokens) for one in judged)
         return judged
 

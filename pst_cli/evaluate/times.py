@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pst_cli.data.manifest import Utterance
-    from pst_cli.pipeline import Translator
+    from pst_cli.translator import Translator
 
 LONGEST = 28.0  # s of a clip
 NEAR = (0.3, 1.0)  # s; how many errors are within is told

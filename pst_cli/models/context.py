@@ -21,6 +21,9 @@ TAIL = 0.2  # s of silence behind a window's sound at least, so that its last wo
 # seconds they meet; half a second of silence more costs an 11 s clip a twentieth. Training rounds
 # the states that it stores to whole seconds, too.
 STEP = 1.0
+# s; what a host that was taught 30 s alone is given at least: stock base loops on 1 s of sound
+# padded to 2, and from 10 s on its error rates are those of 30 s or a point above.
+LEAST = 10.0
 
 
 def taught_context(path: Path) -> Context:
@@ -35,16 +38,19 @@ def taught_context(path: Path) -> Context:
     raise ModelError(f"{path} was made by another pst: its context is {declared}")
 
 
-def padded_seconds(seconds: float, context: Context) -> float:
-    """What a window of `seconds` is padded to."""
+def padded_seconds(seconds: float, context: Context, taught: Context = "own") -> float:
+    """What a window of `seconds` is padded to for a host that was `taught` this or that."""
     if context == "full":
         return WINDOW_SECONDS
-    return min(math.ceil((seconds + TAIL) / STEP) * STEP, WINDOW_SECONDS)
+    own = math.ceil((seconds + TAIL) / STEP) * STEP
+    return min(own if taught == "own" else max(own, LEAST), WINDOW_SECONDS)
 
 
-def padded_alike(windows: Sequence[Window], context: Context) -> dict[float, list[int]]:
+def padded_alike(
+    windows: Sequence[Window], context: Context, taught: Context = "own"
+) -> dict[float, list[int]]:
     """The windows that are padded to the same length, by index, under that length in seconds."""
     found: dict[float, list[int]] = {}
     for index, window in enumerate(windows):
-        found.setdefault(padded_seconds(window.seconds, context), []).append(index)
+        found.setdefault(padded_seconds(window.seconds, context, taught), []).append(index)
     return found

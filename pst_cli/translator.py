@@ -1,0 +1,138 @@
+"""Windows turned into judged rows: one host, what drafts for it, and how the user wants it used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from pst_cli.decoding.acceptance import Acceptance, Greedy, Sampling
+from pst_cli.decoding.alignment import Times, token_times
+from pst_cli.decoding.beam import search
+from pst_cli.decoding.guards import Guards, Judged, decode_guarded
+from pst_cli.decoding.loop import Decoded, Strategy
+from pst_cli.decoding.proposals import Guide
+from pst_cli.decoding.rules import TokenRules
+from pst_cli.methods import PLAIN, Method
+from pst_cli.models.alignment import listening
+from pst_cli.models.context import Context, padded_alike
+from pst_cli.models.encoded import Encoded
+from pst_cli.types import LANGUAGES, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from pst_cli.models.host import Host
+
+VOTERS = 6  # windows; how many a file's source language is voted on by
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to translate; `source` None means: hear it."""
+
+    source: str | None = None
+    transcript: bool = False  # whether each file is wanted in its own language, too
+    batch_size: int = 8  # rows; the first batches are smaller, so that the first text is early
+    vad: bool = True
+    track: int | None = None  # of a container's sound tracks, from 1; None: its default one
+    context: Context | None = None  # what windows are padded to; None: as the host was taught
+    beams: int = 1  # hypotheses a window at temperature 0; 1: greedy
+    top_k: int = 1  # of the host's choices, those that a drafted token may be; above 1: lossy
+    guards: Guards = field(default_factory=Guards)
+    seed: int = 0  # of the sampling that temperatures above 0 do
+    align: bool = False  # whether segments tell when their words are spoken (`Segment.marks`)
+
+
+class Translator:
+    """Turns windows into judged rows with one host, whichever way the host is sped up."""
+
+    def __init__(self, host: Host, options: Options, method: Method = PLAIN) -> None:
+        self.host, self.options, self.method = host, options, method
+        self.rules = TokenRules(host.tokens, host.config.vocab_size, device=host.device)
+        self._generator = torch.Generator(host.device).manual_seed(options.seed)
+
+    @property
+    def context(self) -> Context:
+        """What windows are padded to."""
+        return self.options.context or self.host.context
+
+    @property
+    def wary(self) -> bool:
+        """Whether what is said at a window's own length is doubted: the host was not taught it.
+
+        Then what breaks a guard is heard again in full, before any higher temperature.
+        """
+        falls_back = len(self.options.guards.temperatures) > 1
+        return falls_back and self.context == "own" and self.host.context != "own"
+
+    def encode(self, windows: Sequence[Window], context: Context | None = None) -> list[Encoded]:
+        """What is heard of each window, a row each; those that are padded alike together.
+
+        `context` is for these windows alone, in place of the translator's.
+        """
+        found: dict[int, Encoded] = {}
+        padded = padded_alike(windows, context or self.context, self.host.context)
+        for seconds, rows in padded.items():
+            log_mel = self.host.log_mel([windows[row].samples for row in rows], seconds)
+            encoded = self.host.encode(log_mel)
+            every = Encoded(encoded, self.method.hear(log_mel, encoded))
+            found |= {row: every[[place]] for place, row in enumerate(rows)}
+        return [found[row] for row in range(len(windows))]
+
+    def decode(
+        self, encoded: Encoded, prompts: Sequence[Sequence[int]], *, once: bool = False
+    ) -> list[Judged]:
+        """Decode rows, guarded; `once`: at the first temperature alone, whatever guards say."""
+        guards = self.options.guards
+        if once:
+            guards = replace(guards, temperatures=guards.temperatures[:1])
+
+        def attempt(rows: Sequence[int], temperature: float) -> list[Decoded]:
+            return self._attempt(encoded[list(rows)], [prompts[row] for row in rows], temperature)
+
+        return decode_guarded(len(prompts), attempt, self.host.text, guards)
+
+    def _attempt(
+        self, heard: Encoded, prompts: Sequence[Sequence[int]], temperature: float
+    ) -> list[Decoded]:
+        """Decode rows once: by search at temperature 0 where beams are asked for."""
+        beams = self.options.beams if temperature == 0 else 1
+        if beams > 1 or self.method is not PLAIN:  # a drafter listens for one row at a time
+            heard = heard.apart()
+        session = self.host.open(heard.host, beams, heard.mask, heard.windows)
+        guide = Guide(self.rules, len(prompts[0]), self.host.tokens.end)
+        drafter = self.method.start(session, heard.drafter, guide)
+        strategy = Strategy(drafter, self._acceptance(temperature), self.rules)
+        return search(session, prompts, self.host.tokens, strategy, beams)
+
+    def _acceptance(self, temperature: float) -> Acceptance:
+        if temperature > 0:
+            return Sampling(temperature, self._generator)
+        return Greedy(self.options.top_k)
+
+    def times(
+        self, heard: Encoded, windows: Sequence[Window], judged: Sequence[Judged]
+    ) -> list[Times]:
+        """When the tokens of each row are spoken; nothing where nobody asks."""
+        if not self.options.align:
+            return [()] * len(judged)
+        host = self.host
+
+        def listen(tokens: Tensor) -> Iterator[Tensor]:
+            heads = host.alignment_heads
+            return listening(host.decoder, tokens, heard.host, heads, heard.mask, heard.windows)
+
+        said = [one.decoded for one in judged]
+        return token_times(said, windows, listen, host.tokens, host.decoder.limit)
+
+    def vote(self, encoded: Encoded, windows: Sequence[Window]) -> tuple[str, float]:
+        """The source language that windows agree on, and its share; louder for longer windows."""
+        scores = self.host.language_scores(encoded.host, list(LANGUAGES), encoded.mask)
+        weights = torch.tensor([window.seconds for window in windows])
+        shares = (scores.exp().cpu() * weights[:, None]).sum(0) / weights.sum()
+        best = int(shares.argmax())
+        return list(LANGUAGES)[best], float(shares[best])
