@@ -21,7 +21,7 @@ from pst_cli.training.collate import IGNORED
 from pst_cli.training.lessons.host import HostLesson, HostWeights
 from pst_cli.training.lessons.joint import SPEC, JointLesson
 from pst_cli.training.lessons.kvspn import DraftWeights, KVSPNLesson
-from pst_cli.training.lessons.student import StudentLesson
+from pst_cli.training.lessons.student import StudentLesson, stood_for
 from pst_cli.training.losses import divergence, surprise
 
 torch.set_num_threads(1)  # tensors this small only lose by sharing
@@ -360,6 +360,10 @@ def test_a_student_is_taught_words_and_distribution_of_its_teacher():
     count, labels = batch.totals.said, batch.labels[where]
     torch.testing.assert_close(parts["labels"], surprise(mine, labels) / count, **CLOSE)
     torch.testing.assert_close(parts["kl"], divergence(mine, theirs, 2.0) / count, **CLOSE)
+    goal = lesson.teacher.decode(batch.tokens, heard).after[-1][where]  # one layer stands for all
+    states = lesson.student.decode(batch.tokens, heard).after[0][where]
+    errors = (states - goal).square().mean(-1) / goal.square().mean(-1)
+    torch.testing.assert_close(parts["layers"], errors.sum() / count, **CLOSE)
     agreed = (mine.argmax(-1) == theirs.argmax(-1)).float().mean()
     torch.testing.assert_close(parts["agreement"], agreed, **CLOSE)
     lesson.loss(parts).backward()
@@ -379,6 +383,35 @@ def test_a_student_with_its_teachers_weights_and_fewer_words_agrees_with_it():
     parts = lesson(batch)
     assert parts["agreement"] == 1.0
     assert parts["kl"].abs() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("kept", "goals"), [(1, [6]), (2, [5, 6]), (3, [2, 5, 6]), (6, [1, 2, 3, 4, 5, 6])]
+)
+def test_a_layer_stands_for_itself_and_those_dropped_behind_it(kept, goals):
+    theirs = [torch.tensor(number) for number in range(1, 7)]
+    assert [int(goal) for goal in stood_for([torch.tensor(0)] * kept, theirs)] == goals
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_while_it_learns_a_student_is_compared_over_frequent_words_and_the_batchs_own(trimmed):
+    kept = torch.arange(VOCABULARY - 20) if trimmed else None  # ids as the teacher's
+    frequent = torch.tensor([END, TIME, 9, 30])
+    lesson = student_lesson(kept, frequent=frequent)
+    (batch,) = taught.groups(HEARD, taught.states(LENGTHS))
+    where, count = batch.labels != IGNORED, batch.totals.said
+    compared = sorted({*frequent.tolist(), *batch.labels[where].tolist()})
+    places = torch.tensor([compared.index(label) for label in batch.labels[where].tolist()])
+    scores = {}
+    for host in (lesson.student, lesson.teacher):
+        states = host.decode(batch.tokens, batch.heard).states[where]
+        scores[host] = host.logits(states)[:, compared]
+    mine, theirs = scores.values()
+    parts = lesson.train()(batch)
+    torch.testing.assert_close(parts["labels"], surprise(mine, places) / count, **CLOSE)
+    torch.testing.assert_close(parts["kl"], divergence(mine, theirs, 2.0) / count, **CLOSE)
+    judged = lesson.eval()(batch)
+    assert judged["labels"] > parts["labels"]  # over every word
 
 
 def test_a_student_with_ears_of_its_own_is_held_against_what_the_teacher_hears():

@@ -69,6 +69,7 @@ class Forced:
     """One pass over whole rows of given tokens; the memory is there where it was asked for."""
 
     states: Tensor  # (rows, seq, d_model), after the last norm
+    after: tuple[Tensor, ...]  # states after each layer, before that norm
     keys: Tensor | None = None  # (rows, heads, layers, seq, head_dim)
     values: Tensor | None = None  # as keys
     crosses: tuple[Pair, ...] = ()  # of each layer, each (rows, heads, frames, head_dim)
@@ -108,14 +109,17 @@ class ForcedHost(nn.Module):
         """One pass over `tokens`, (rows, seq); `remember` keeps the memory that drafters read."""
         decoder, cache = self.whisper.model.decoder, _memory() if remember else None
         states = self.embed(tokens)
+        after = []
         for layer in decoder.layers:
             states = _through(layer, states, heard, cache)
+            after.append(states)
         states = decoder.layer_norm(states)
         if cache is None:
-            return Forced(states)
+            return Forced(states, tuple(after))
         own, cross = cache.self_attention_cache.layers, cache.cross_attention_cache.layers
         return Forced(
             states,
+            tuple(after),
             keys=torch.stack([layer.keys for layer in own], dim=2),
             values=torch.stack([layer.values for layer in own], dim=2),
             crosses=tuple((layer.keys, layer.values) for layer in cross),

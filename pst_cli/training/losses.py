@@ -27,6 +27,16 @@ def divergence(logits: Tensor, teacher: Tensor, temperature: float = 1.0) -> Ten
     return summed * temperature**2
 
 
+def distance(states: Tensor, wanted: Tensor) -> Tensor:
+    """Squared error as a share of the wanted states' own size, summed; both (labels, d_model).
+
+    Gradients reach `states` alone.
+    """
+    goal = wanted.detach().float()
+    errors = (states.float() - goal).square().mean(-1)
+    return (errors / goal.square().mean(-1)).sum()
+
+
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
     """How many labels are the likeliest token; a scalar."""
     return (logits.argmax(-1) == labels).sum().float()

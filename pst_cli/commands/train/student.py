@@ -42,6 +42,13 @@ class StudentOptions(TrainOptions):
     kl_weight: Annotated[
         float, typer.Option("--kl-weight", help="Of the teacher's distribution over words.")
     ] = 0.8
+    layer_weight: Annotated[
+        float, typer.Option("--layer-weight", help="Of the states that the teacher's layers give.")
+    ] = 10.0
+    words: Annotated[
+        int,
+        typer.Option("--words", min=0, help="Compared: the teacher's most frequent; 0: all."),
+    ] = 8000
     temperature: Annotated[
         float, typer.Option("--temperature", min=0.1, help="What softens both distributions.")
     ] = 2.0
@@ -63,7 +70,10 @@ class StudentOptions(TrainOptions):
         context = taught if self.context == "auto" else self.context
         return StudentPlan(
             student=student,
-            weights=StudentWeights(self.label_weight, self.kl_weight, self.temperature),
+            weights=StudentWeights(
+                self.label_weight, self.kl_weight, self.temperature, self.layer_weight
+            ),
+            words=self.words,
             references=self.references,
             power=self.balance,
             context=context,  # type: ignore[arg-type]

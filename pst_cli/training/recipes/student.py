@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from torch import Tensor
+
     from pst_cli.training.ears import Context
     from pst_cli.training.opening import Opened
     from pst_cli.weights import Checkpoint
@@ -52,6 +55,7 @@ class StudentPlan:
     power: float = 0.5  # see `examples.balanced`
     context: Context = "full"  # what the teacher hears when it is used
     embeddings: bool = False  # whether tokens' embeddings, the output head too, learn
+    words: int = 8000  # what the teacher says most, that scores are compared over; 0: all tokens
     cache: Path | None = None
 
 
@@ -71,7 +75,7 @@ def train_student(order: Order, plan: StudentPlan, watch: Watch) -> Outcome:
     ids = None if kept is None else {old: new for new, old in enumerate(kept)}
     spelling = _Spelling(student, own, plan.references, ids)
     items, apart = spelling.known(items), spelling.known(apart)
-    lesson = _lesson(plan, student, teacher, kept)
+    lesson = _lesson(plan, student, teacher, kept, spelling.frequent(items, plan.words))
     ears = Stored(own) if lesson.shares_encoder else Fresh(teacher.log_mel, plan.context)
     source = Balanced(items, plan.power)
     course = fixed_course(order, student.speller, source, spelling, ears)
@@ -135,12 +139,25 @@ class _Spelling:
             raise DataError("the student can say nothing of what the teacher says", hint=hint)
         return found
 
+    def frequent(self, items: Sequence[Spoken], count: int) -> Tensor | None:
+        """The `count` tokens that the teacher says most; None where that is no choice."""
+        if not 0 < count < self.student.config.vocab_size:
+            return None
+        found = Counter(self.student.speller.tokens.end for _ in items)
+        for one in items:
+            found.update(self._ids(self.own.said[one.clip.key, one.target].tokens))
+        return torch.tensor([token for token, _ in found.most_common(count)])
+
     def _ids(self, tokens: Sequence[int]) -> Sequence[int]:
         return tokens if self.ids is None else [self.ids[token] for token in tokens]
 
 
 def _lesson(
-    plan: StudentPlan, student: Opened, teacher: Opened, kept: list[int] | None
+    plan: StudentPlan,
+    student: Opened,
+    teacher: Opened,
+    kept: list[int] | None,
+    frequent: Tensor | None,
 ) -> StudentLesson:
     """The student learns with its decoder; with its encoder only if that is not the teacher's."""
     mine = student.host.whisper.model.encoder.state_dict()
@@ -153,7 +170,14 @@ def _lesson(
     student.host.whisper.model.encoder.embed_positions.requires_grad_(False)  # sinusoids
     student.host.whisper.model.decoder.embed_tokens.requires_grad_(plan.embeddings)
     ids = None if kept is None else torch.tensor(kept)
-    return StudentLesson(student.host, teacher.host, ids, plan.weights, shares_encoder=shares)
+    return StudentLesson(
+        student.host,
+        teacher.host,
+        ids,
+        plan.weights,
+        frequent=frequent,
+        shares_encoder=shares,
+    )
 
 
 def _save(order: Order, plan: StudentPlan, student: Opened) -> None:
@@ -175,6 +199,7 @@ def _facts(plan: StudentPlan, lesson: StudentLesson) -> dict[str, object]:
         "settings": {
             "rows after references": plan.references,
             "audio context": plan.context,
+            "words compared": plan.words or "all",
             "encoder": "the teacher's own, frozen" if lesson.shares_encoder else "learns",
         },
     }
