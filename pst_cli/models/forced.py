@@ -131,9 +131,15 @@ class ForcedHost(nn.Module):
         state = self.whisper.model.decoder.state_dict()
         return Decoder(state, config.decoder_layers, config.decoder_attention_heads)
 
+    @property
+    def head(self) -> Tensor:
+        """The output head, which is the tokens' embedding too: (vocabulary, d_model)."""
+        weight: Tensor = self.whisper.model.decoder.embed_tokens.weight
+        return weight
+
     def logits(self, states: Tensor) -> Tensor:
         """Scores over the vocabulary, (..., d_model) -> (..., vocabulary)."""
-        return functional.linear(states, self.whisper.model.decoder.embed_tokens.weight)
+        return functional.linear(states, self.head)
 
 
 def _through(layer: Any, states: Tensor, heard: Heard, cache: Any) -> Tensor:

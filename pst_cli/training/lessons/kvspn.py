@@ -148,7 +148,7 @@ class KVSPNLesson(Lesson):
 
     def _vocabularies(self, tokens: Tensor) -> list[Vocabulary]:
         """Of all `tokens`, (rows, seq), begin with their prompts."""
-        embedding: Tensor = self.host.whisper.model.decoder.embed_tokens.weight
+        embedding = self.host.head
         rows = [self.network.asked(row) for row in tokens.tolist()]
         found = []
         for asked in dict.fromkeys(rows):
@@ -198,8 +198,7 @@ class KVSPNLesson(Lesson):
         labels = batch.labels.clone()
         foreign = (labels != IGNORED) & ~batch.own[:, None]
         if foreign.any():
-            embedding = self.host.whisper.model.decoder.embed_tokens.weight
-            labels[foreign] = self._choices(_exactly(forced.states[foreign], embedding))
+            labels[foreign] = self._choices(_exactly(forced.states[foreign], self.host.head))
         return labels
 
     def _choices(self, logits: Tensor) -> Tensor:

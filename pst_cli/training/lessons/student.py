@@ -83,9 +83,9 @@ class StudentLesson(Lesson):
         with torch.no_grad():
             wanted = self.teacher.decode(self._spelled(batch.tokens), others)
         chosen, places = self._compared(labels)
-        logits = functional.linear(own.states[taught], _head(self.student)[chosen])
+        logits = functional.linear(own.states[taught], self.student.head[chosen])
         with torch.no_grad():
-            head = _head(self.teacher)[chosen if self.kept is None else self.kept[chosen]]
+            head = self.teacher.head[chosen if self.kept is None else self.kept[chosen]]
             teacher = functional.linear(wanted.states[taught], head)
         found = {
             "labels": surprise(logits, places) / whole,
@@ -136,9 +136,3 @@ def stood_for(mine: Sequence[Tensor], theirs: Sequence[Tensor]) -> list[Tensor]:
     """
     kept = evenly(len(theirs), len(mine))
     return [theirs[following - 1] for following in [*kept[1:], len(theirs)]]
-
-
-def _head(host: ForcedHost) -> Tensor:
-    """The output head, (vocabulary, d_model)."""
-    weight: Tensor = host.whisper.model.decoder.embed_tokens.weight
-    return weight
