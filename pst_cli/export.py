@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pst_cli.errors import ModelError, UsageError
-from pst_cli.models.adapter import Adapter, fingerprint, read_state, write_state
+from pst_cli.models.adapter import Adapter, AdapterConfig, fingerprint, read_state, write_state
 from pst_cli.models.device import numbers
 from pst_cli.models.host import transformers_quietly
 from pst_cli.models.kvspn_config import CONFIG, read_config
@@ -16,6 +17,7 @@ from pst_cli.models.lowrank import slim
 from pst_cli.models.pruning.vocabulary import KEPT
 from pst_cli.outputs import check_new, landing
 from pst_cli.store import layout
+from pst_cli.weights import link_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,21 +42,24 @@ class ExportOptions:
     """In whose layout and in what numbers; None keeps those of the host."""
 
     ctranslate2: bool = False
-    size: int | None = None  # bytes; an adapter stays one, its changes cut down to so many
+    host: tuple[str, Checkpoint] | None = (
+        None  # whole weights, and their name, to make an adapter of
+    )
+    size: int | None = None  # bytes; an adapter's changes are cut down to so many
     quantization: str | None = None  # of CTranslate2's, int8 to float32
     dtype: torch.dtype | None = None
 
 
-def check_output(output: Path, options: ExportOptions) -> None:
+def check_output(output: Path, *, ctranslate2: bool) -> None:
     """Refuse, before anything is fetched, what could not be finished.
 
     Raises UsageError where there is something at `output`, or CTranslate2 is not installed.
     """
     check_new(output)
-    if not options.ctranslate2:
+    if not ctranslate2:
         return
     try:
-        import ctranslate2  # noqa: F401 - only whether it is there
+        import_module("ctranslate2")
     except ImportError as error:
         hint = "pip install ctranslate2"
         reason = "--format ctranslate2 needs the package ctranslate2, which is not installed"
@@ -67,10 +72,10 @@ def export(checkpoint: Checkpoint, output: Path, options: ExportOptions) -> floa
     Returns how much of an adapter's changes is left, 1 where nothing was cut down.
     Raises OutputError where it cannot be written, ModelError where it cannot be made.
     """
-    check_output(output, options)
+    check_output(output, ctranslate2=options.ctranslate2)
     with landing(output) as work:
-        if options.size is not None:
-            return _write_slim(checkpoint, work, options.size)
+        if options.host or options.size is not None:
+            return _write_adapter(checkpoint, work, output, options)
         if not options.ctranslate2:
             _write_whole(checkpoint, work, options.dtype)
             return 1.0
@@ -85,16 +90,35 @@ def export(checkpoint: Checkpoint, output: Path, options: ExportOptions) -> floa
     return 1.0
 
 
-def _write_slim(checkpoint: Checkpoint, folder: Path, size: int) -> float:
-    """An adapter cut down, without its drafters, which are another model's; how much is left."""
-    if checkpoint.adapter is None:
-        raise UsageError(
-            "only an adapter can be cut down to a size", hint="pst prune makes whole models smaller"
-        )
-    slimmed = slim(Adapter.load(checkpoint.adapter), read_state(checkpoint.host), size)
-    slimmed.adapter.save(folder)
+def _write_adapter(
+    checkpoint: Checkpoint, folder: Path, output: Path, options: ExportOptions
+) -> float:
+    """An adapter, without its drafters, in `folder`, which is to become `output`.
+
+    Returns how much of the changes is left.
+    """
+    if options.host:
+        name, host = options.host
+        adapter = _difference(checkpoint, host, link_name(name, host, output))
+    elif checkpoint.adapter:
+        host, adapter = checkpoint, Adapter.load(checkpoint.adapter)
+    else:
+        hint = "add --host and the model that it was made of; pst prune makes whole models smaller"
+        raise UsageError("only an adapter can be cut down to a size", hint=hint)
+    kept = 1.0
+    if options.size is not None:
+        slimmed = slim(adapter, read_state(host.host), options.size)
+        adapter, kept = slimmed.adapter, slimmed.kept
+    adapter.save(folder)
     _copy_card(checkpoint.path, folder)
-    return slimmed.kept
+    return kept
+
+
+def _difference(checkpoint: Checkpoint, host: Checkpoint, name: str) -> Adapter:
+    """What makes the model in `checkpoint` of the whole weights of `host`, called `name`."""
+    whole = read_state(host.host)
+    link = AdapterConfig(name, fingerprint(whole))
+    return Adapter.between(checkpoint.state(), whole, checkpoint.config, link)
 
 
 def _write_whole(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pst_cli.errors import ModelError, PstError
@@ -18,7 +20,6 @@ from pst_cli.models.host import Host, ability
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import torch
     from torch import Tensor
@@ -104,3 +105,17 @@ def host_name(path: Path) -> str | None:
     if config is None:
         return None
     return str(path / config.host) if config.host.startswith(".") else config.host
+
+
+def link_name(model: str, checkpoint: Checkpoint, folder: Path) -> str:
+    """What an adapter in `folder` calls the whole weights of `checkpoint`, which is named `model`.
+
+    A directory of somebody's own is named from the adapter.
+    """
+    earlier = read_adapter_config(checkpoint.path)
+    name = earlier.host if earlier else model
+    near = name.startswith(".") if earlier else Path(name).is_dir()
+    if not near:
+        return name
+    path = os.path.relpath(checkpoint.host.resolve(), folder.resolve())
+    return path if path.startswith(".") else os.path.join(".", path)  # noqa: PTH118 - Path drops it

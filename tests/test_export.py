@@ -226,3 +226,30 @@ def test_what_ctranslate2_cannot_convert_is_one_line(
     assert done.code == 1
     assert "CTranslate2 cannot convert it: no conversion is registered" in done.err
     assert listed(tmp_path) <= {"adapter", "pst-home"}
+
+
+def test_a_whole_model_becomes_an_adapter_of_the_one_it_was_made_of(
+    pst, tmp_path, talking_checkpoint
+):
+    student, output = tmp_path / "student", tmp_path / "adapter"
+    assert pst("prune", talking_checkpoint, "-o", student, "--decoder-layers", 1).code == 0
+    asked = ("--format", "adapter", "--host", talking_checkpoint, "--output", output)
+    assert pst("export", student, *asked).code == 0
+    assert fingerprint(locate(str(output), Path).state()) == fingerprint(read_state(student))
+    loaded = locate(str(output), Path).load("cpu", torch.float32)
+    assert loaded.config.decoder_layers == len(loaded.decoder.layers) == 1
+    assert {path.name for path in output.iterdir()} >= {"config.json", "adapter.safetensors"}
+
+
+def test_a_model_of_another_vocabulary_is_no_adapter(pst, tmp_path, talking_checkpoint):
+    trimmed, output = tmp_path / "trimmed", tmp_path / "adapter"
+    texts = tmp_path / "texts.txt"
+    texts.write_text("A few words.\n")
+    asked = ("--vocabulary", 2000, "--text", texts)
+    done = pst("prune", talking_checkpoint, "-o", trimmed, *asked)
+    assert done.code == 0, done.err
+    asked = ("--format", "adapter", "--host", talking_checkpoint, "--output", output)
+    done = pst("export", trimmed, *asked)
+    assert done.code == 1
+    assert "no adapter of" in done.err
+    assert not output.exists()

@@ -95,8 +95,8 @@ def test_an_adapter_is_exported_as_a_smaller_one_that_loads(pst, tmp_path, talki
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--format", "adapter"], "go together"),
-        (["--size", "1"], "go together"),
+        (["--format", "adapter"], "goes with --size or --host"),
+        (["--size", "1"], "goes with --size or --host"),
     ],
 )
 def test_size_and_adapter_belong_together(pst, tmp_path, options, said):

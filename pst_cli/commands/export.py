@@ -32,7 +32,8 @@ Format = Annotated[
     str,
     typer.Option(
         "--format",
-        help="transformers, ctranslate2 (which faster-whisper opens), or adapter, cut to --size.",
+        help="transformers, ctranslate2 (which faster-whisper opens), or adapter: cut to --size, "
+        "or of --host.",
     ),
 ]
 Quantization = Annotated[
@@ -46,6 +47,12 @@ Size = Annotated[
     float | None,
     typer.Option(
         "--size", min=0.1, help="With adapter: MB; what changed most is kept, as LoRA pairs."
+    ),
+]
+Host = Annotated[
+    str | None,
+    typer.Option(
+        "--host", help="With adapter: the model that this one was made of; what differs is written."
     ),
 ]
 Dtype = Annotated[
@@ -65,6 +72,7 @@ def export(
     format_name: Format = "transformers",
     quantization: Quantization = None,
     size: Size = None,
+    host: Host = None,
     dtype: Dtype = None,
     offline: options.Offline = False,
     debug: options.Debug = False,
@@ -72,8 +80,9 @@ def export(
     """Write what was asked for and print where; `HELP` is what its users read."""
     del debug  # read where errors are told
     ctranslate2 = options.known(format_name, FORMATS, "--format") == "ctranslate2"
-    if (format_name == "adapter") != (size is not None):
-        raise UsageError("--format adapter and --size go together", hint="add --size 30")
+    if (format_name == "adapter") != (size is not None or host is not None):
+        hint = "add --format adapter, --size 30 or --host base"
+        raise UsageError("--format adapter goes with --size or --host, or both", hint=hint)
     if quantization:
         options.known(quantization, QUANTIZATIONS, "--quantization")
         if not ctranslate2:
@@ -83,14 +92,16 @@ def export(
     from pst_cli import weights
     from pst_cli.models import device
 
+    work.check_output(output, ctranslate2=ctranslate2)
+    fetch = fetcher(offline=offline)
+    checkpoint = weights.locate(model, fetch)
     wish = work.ExportOptions(
-        ctranslate2,
-        None if size is None else round(size * MEGABYTE),
-        quantization,
-        device.DTYPES[numbers] if numbers else None,
+        ctranslate2=ctranslate2,
+        host=(host, weights.locate(host, fetch)) if host else None,
+        size=None if size is None else round(size * MEGABYTE),
+        quantization=quantization,
+        dtype=device.DTYPES[numbers] if numbers else None,
     )
-    work.check_output(output, wish)
-    checkpoint = weights.locate(model, fetcher(offline=offline))
     kept = work.export(checkpoint, output, wish)
     if size is not None:
         console.stderr().print(f"pst: {kept:.1%} of what changed is kept")

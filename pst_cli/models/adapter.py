@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pst_cli.errors import ModelError, OutputError
+from pst_cli.models.pruning.layers import keep_layers
 from pst_cli.models.tensors import load_tensors, save_tensors
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ DIGITS = 12  # of a hash, where people read it
 DOWN, UP = ".lora_A", ".lora_B"  # (rank, inputs) and (outputs, rank), after a parameter's name
 EMBEDDING = "model.decoder.embed_tokens.weight"
 TIED = "proj_out.weight"  # the same tensor under another name
+SIDES = "encoder", "decoder"
 ARCHITECTURE = "WhisperForConditionalGeneration"
 
 
@@ -111,6 +113,9 @@ class Adapter:
                 hint=f"fetch its own with `pst download {named} --force`, or write where they are "
                 f"into the adapter's {CONFIG}",
             )
+        for side in SIDES:  # layers that the merged model does without
+            kept = self.model.get(f"{side}_layers")
+            state = state if kept is None else keep_layers(state, side, range(kept))
         if dtype:
             state = {name: tensor.to(dtype) for name, tensor in state.items()}
         self.apply(state)
@@ -189,6 +194,30 @@ class Adapter:
         model = read_json(folder / CONFIG)
         del model["pst"]["adapter"]
         return cls(config, _tensors(folder / ADAPTER), model)
+
+    @classmethod
+    def between(
+        cls,
+        state: Mapping[str, Tensor],
+        host: Mapping[str, Tensor],
+        model: Mapping[str, Any],
+        config: AdapterConfig,
+    ) -> Adapter:
+        """What makes the whole weights `state`, whose config.json is `model`, of those of `host`.
+
+        Raises ModelError where tensors of the one have no like in the other.
+        """
+        changed = {}
+        for name, tensor in state.items():
+            like = host.get(name)
+            if like is None or like.shape != tensor.shape:
+                raise ModelError(
+                    f"no adapter of {config.host} makes it: {name} is {tuple(tensor.shape)}",
+                    hint="only layers may be fewer, and numbers other ones",
+                )
+            if not torch.equal(tensor.to(like), like):
+                changed[name] = tensor
+        return cls(config, changed, model)
 
     @classmethod
     def collect(cls, model: Any, config: AdapterConfig) -> Adapter:

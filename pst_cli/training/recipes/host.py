@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -35,10 +33,12 @@ from pst_cli.training.opening import open_model
 from pst_cli.training.own import Stored
 from pst_cli.training.plan import Balanced, Mixed, Mixing, Several
 from pst_cli.training.recipes.common import Order, Watch, finish, heard, identity, judged, tell_of
+from pst_cli.weights import link_name
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pst_cli.models.context import Context as Taught
     from pst_cli.training.materials import Materials
@@ -168,7 +168,7 @@ def save(order: Order, plan: HostPlan, opened: Opened) -> str:
     context = taught(plan)
     earlier = Adapter.load(checkpoint.adapter) if checkpoint.adapter else None
     sha256 = earlier.config.sha256 if earlier else checkpoint.fingerprint
-    link = AdapterConfig(_host_name(order, earlier), sha256, DECLARED, context)
+    link = AdapterConfig(link_name(order.model, checkpoint, output), sha256, DECLARED, context)
     adapter = Adapter.collect(opened.host.whisper, link)
     if plan.save == "adapter":
         (adapter.upon(earlier, checkpoint.host) if earlier else adapter).save(output)
@@ -184,16 +184,6 @@ def save(order: Order, plan: HostPlan, opened: Opened) -> str:
 def taught(plan: HostPlan) -> Taught:
     """What windows may be padded to once it has learnt; "random" teaches their own length, too."""
     return "full" if plan.context == "full" else "own"
-
-
-def _host_name(order: Order, earlier: Adapter | None) -> str:
-    """What an adapter calls its host: a directory of somebody's own is named from the adapter."""
-    name = earlier.config.host if earlier else order.model
-    near = name.startswith(".") if earlier else Path(name).is_dir()
-    if not near:
-        return name
-    path = os.path.relpath(order.checkpoint.host.resolve(), order.output.resolve())
-    return path if path.startswith(".") else os.path.join(".", path)  # noqa: PTH118 - Path drops it
 
 
 def facts(plan: HostPlan) -> dict[str, Any]:
