@@ -10,13 +10,13 @@ from pst_cli.decoding.draft_model import ModelDrafter
 from pst_cli.decoding.kvspn import KVSPNDrafter
 from pst_cli.decoding.length import DraftLength, SharedLength
 from pst_cli.decoding.protocols import Drafter, Plain
+from pst_cli.drafters import fits, kind_of, network_kind, own_drafters
 from pst_cli.errors import ModelError, UsageError
-from pst_cli.models.adapter import DIGITS
+from pst_cli.models.adapter import DIGITS, read_adapter_config
 from pst_cli.models.heads import Heads
 from pst_cli.models.kvspn import KVSPN
-from pst_cli.models.kvspn_config import KVSPNConfig, read_config
 from pst_cli.models.linear import Rounded, pack_linears
-from pst_cli.weights import locate
+from pst_cli.weights import Checkpoint, locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.4  # of a KVSPN's draft, that it holds; below it a further token hardly pays
 FREE = 12  # tokens; what a pass on a processor takes along at little cost
 AHEAD = 5  # tokens; who fills the memory while it drafts is about as right at the last as before
-KINDS = ("kvspn", "medusa")  # of drafting networks, and their directories' names
-PACKAGED = Path(__file__).parent / "drafters"  # those that come with pst; tests put another here
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ class KVSPNMethod:
 
     @property
     def name(self) -> str:
-        return _kind(self.network.config)
+        return kind_of(self.network.config)
 
     def hear(self, log_mel: Tensor, encoded: Tensor) -> Tensor:
         del log_mel
@@ -138,16 +136,20 @@ class Wish:
 
 
 def choose(
-    wish: Wish, host: Host, path: Path, drafting: Drafting, fetch: Callable[[str], Path]
+    wish: Wish,
+    host: Host,
+    checkpoint: Checkpoint,
+    drafting: Drafting,
+    fetch: Callable[[str], Path],
 ) -> Method:
-    """The method wished for, loaded; `path` holds the host's weights, fetch(name) finds others'.
+    """The method wished for, loaded; `checkpoint` is the host's, fetch(name) finds others.
 
     Raises UsageError where what the method needs was not named.
     """
     if wish.decoding == "plain":
         return PLAIN
     if wish.draft_model is None:
-        return _beside(wish, host, path, drafting)
+        return _own(wish, host, checkpoint, drafting)
     folder = Path(wish.draft_model)
     kind = network_kind(folder)
     if wish.decoding not in ("auto", kind or "speculative"):
@@ -158,58 +160,30 @@ def choose(
         )
     if kind:
         return load_kvspn(folder, host, drafting)
-    draft = locate(wish.draft_model, fetch).load(str(host.device), host.dtype)
-    return speculative(draft, host, drafting)
+    return load_draft_model(locate(wish.draft_model, fetch), host, drafting)
 
 
-def _beside(wish: Wish, host: Host, path: Path, drafting: Drafting) -> Method:
-    """The host's own network of the kind that was asked for."""
+def _own(wish: Wish, host: Host, checkpoint: Checkpoint, drafting: Drafting) -> Method:
+    """The host's own drafter of the kind that was asked for."""
+    found = own_drafters(host, checkpoint.path)
+    name = "kvspn" if wish.decoding == "auto" else wish.decoding
+    if name in found:
+        return load_own(found[name], host, checkpoint, drafting)
+    if wish.decoding == "auto":
+        return PLAIN
     if wish.decoding == "speculative":
         hint = "add --draft-model tiny, or another smaller model"
         raise UsageError("--decoding speculative needs a model that drafts", hint=hint)
-    name = "kvspn" if wish.decoding == "auto" else wish.decoding
-    found = own_networks(host, path)
-    if name in found:
-        return load_kvspn(found[name], host, drafting)
-    if wish.decoding == "auto":
-        return PLAIN
     hint = "name its directory with --draft-model DIR"
     raise UsageError(f"--decoding {name}: there is none beside the host's weights", hint=hint)
 
 
-def own_networks(host: Host, path: Path) -> dict[str, Path]:
-    """The drafting networks that belong to `host`, by kind.
-
-    They lie in a directory named after their kind, beside its weights in `path`; or in the package,
-    where they are known by the host's fingerprint.
-    """
-    beside = {kind: path / kind for kind in KINDS if network_kind(path / kind) == kind}
-    return _packaged(host) | beside
-
-
-def _packaged(host: Host) -> dict[str, Path]:
-    found = {}
-    for folder in sorted(PACKAGED.glob("[!._]*/")):
-        config = read_config(folder)
-        if config and _fits(config, host) and config.host == host.fingerprint:
-            found[_kind(config)] = folder
-    return found
-
-
-def network_kind(folder: Path) -> str | None:
-    """ "kvspn" or "medusa" where `folder` holds one of them."""
-    config = read_config(folder)
-    return None if config is None else _kind(config)
-
-
-def _kind(config: KVSPNConfig) -> str:
-    return "medusa" if config.feed == "state" else "kvspn"
-
-
-def _fits(config: KVSPNConfig, host: Host) -> bool:
-    own = host.config
-    shape = (own.d_model, own.decoder_layers, own.vocab_size)
-    return (config.d_model, config.layers, config.vocabulary) == shape
+def load_own(folder: Path, host: Host, checkpoint: Checkpoint, drafting: Drafting) -> Method:
+    """One of the host's own drafters; an adapter is one of the weights that the host's are of."""
+    if network_kind(folder):
+        return load_kvspn(folder, host, drafting)
+    weights = checkpoint.host if read_adapter_config(folder) else folder
+    return load_draft_model(Checkpoint(folder, weights), host, drafting)
 
 
 def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
@@ -217,7 +191,7 @@ def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
     network = KVSPN.load(folder)
     config, own = network.config, host.config
     other = ""
-    if not _fits(config, host):
+    if not fits(config, host):
         other = (
             f"it has {config.layers} layers of {config.d_model}, "
             f"this one {own.decoder_layers} of {own.d_model}"
@@ -232,6 +206,11 @@ def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
     network = network.to(host.device, host.dtype)
     pack_linears(network, Rounded)
     return KVSPNMethod(network, Heads(network, host.decoder), drafting)
+
+
+def load_draft_model(draft: Checkpoint, host: Host, drafting: Drafting) -> SpeculativeMethod:
+    """The model in `draft`, for `host`; raises as `speculative` does."""
+    return speculative(draft.load(str(host.device), host.dtype, drafts=True), host, drafting)
 
 
 def speculative(draft: Host, host: Host, drafting: Drafting) -> SpeculativeMethod:

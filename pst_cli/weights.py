@@ -66,9 +66,15 @@ class Checkpoint:
         state = read_state(self.host)
         return {name: tensor.to(dtype or tensor.dtype) for name, tensor in state.items()}
 
-    def load(self, device: str, dtype: torch.dtype) -> Host:
-        """The host ready to run, its adapter merged; see `Host.load`."""
-        return Host.load(self.host, device, dtype, self.adapter)
+    def load(self, device: str, dtype: torch.dtype, *, drafts: bool = False) -> Host:
+        """The host ready to run, its adapter merged; see `Host.load`.
+
+        One that `drafts` for another may err, and is quicker for it.
+        """
+        host = Host.load(self.host, device, dtype, self.adapter)
+        if drafts:
+            host.decoder.round()
+        return host
 
 
 def locate(name: str, fetch: Callable[[str], Path]) -> Checkpoint:

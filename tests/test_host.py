@@ -308,11 +308,12 @@ def same_words(host, sound, language):
 
     from pst_cli.decoding.proposals import Guide
     from pst_cli.methods import Drafting, Wish, choose, speculative
+    from pst_cli.weights import Checkpoint
 
     encoded = host.encode(host.log_mel([sound]))
     rules = TokenRules(host.tokens, host.config.vocab_size)
     prompt = [host.tokens.start, host.tokens.languages[language], host.tokens.transcribe]
-    shipped = choose(Wish(), host, CLIPS, Drafting(), str)
+    shipped = choose(Wish(), host, Checkpoint(CLIPS, CLIPS), Drafting(), str)
     itself = speculative(host, host, Drafting(length=4))
     assert itself.shares_encoder
     said = {}

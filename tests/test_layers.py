@@ -28,6 +28,7 @@ LAYERS = {  # first name below pst_cli -> layer
     "batch": 3,
     "files": 3,
     "methods": 3,
+    "drafters": 3,
     "weights": 3,
     "export": 3,
     "pruning": 3,

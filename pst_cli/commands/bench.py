@@ -33,7 +33,11 @@ Refs = Annotated[
     ),
 ]
 DraftModel = Annotated[
-    str | None, typer.Option("--draft-model", help="Model that drafts for `speculative`.")
+    str | None,
+    typer.Option(
+        "--draft-model",
+        help="Model that drafts for `speculative`; the host's own student if absent.",
+    ),
 ]
 Drafters = Annotated[
     list[Path] | None,
@@ -101,7 +105,7 @@ def bench(
     """Measure what was asked for; `HELP` is what its users read."""
     del debug  # read where errors are told
     target, spoken = options.language(to, "--to"), source and options.language(source, "--from")
-    wanted = chosen_methods(methods, draft_model is not None)
+    wanted = chosen_methods(methods)
     from pst_cli.commands.measure import Request, execute  # loads torch
 
     execute(
@@ -136,8 +140,8 @@ def bench(
     )
 
 
-def chosen_methods(names: str | None, draft_model: bool) -> tuple[str, ...]:
-    """The methods asked for, or all that the other options make possible."""
+def chosen_methods(names: str | None) -> tuple[str, ...]:
+    """The methods asked for, or all."""
     if names is None:
         return METHODS
     wanted = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
@@ -145,7 +149,4 @@ def chosen_methods(names: str | None, draft_model: bool) -> tuple[str, ...]:
         if name not in METHODS:
             hint = f"one or more of {', '.join(METHODS)}"
             raise UsageError(f"--methods {name}: not a way of decoding", hint=hint)
-    if "speculative" in wanted and not draft_model:
-        hint = "add --draft-model tiny, or whichever smaller model is to draft"
-        raise UsageError("--methods speculative needs a model that drafts", hint=hint)
     return wanted

@@ -61,7 +61,7 @@ def load(
     host = checkpoint.load(*place)
     drafting = Drafting(request.draft_length, request.draft_confidence, request.top_k)
     wish = Wish(request.decoding, request.draft_model)
-    method = choose(wish, host, checkpoint.path, drafting, fetcher(offline=request.offline))
+    method = choose(wish, host, checkpoint, drafting, fetcher(offline=request.offline))
     say(f"model {request.model}, device {place.device}, {numbers(place.dtype)}, {method.name}{aim}")
     if request.top_k > 1:
         say(f"--top-k {request.top_k} is lossy: the text may differ from plain decoding's")

@@ -21,16 +21,9 @@ from pst_cli.bench.run import Plan, bench
 from pst_cli.commands.download import fetcher
 from pst_cli.commands.loading import check_greedy, choose_context
 from pst_cli.commands.tables import tables
+from pst_cli.drafters import network_kind, own_drafters
 from pst_cli.errors import UsageError
-from pst_cli.methods import (
-    KINDS,
-    Drafting,
-    Method,
-    load_kvspn,
-    network_kind,
-    own_networks,
-    speculative,
-)
+from pst_cli.methods import Drafting, Method, load_draft_model, load_kvspn, load_own
 from pst_cli.models.device import choose_device, choose_dtype
 from pst_cli.models.host import Host
 from pst_cli.models.prompts import check
@@ -152,14 +145,18 @@ def _weights(request: Request) -> Weights:
 def _methods(request: Request, weights: Weights, host: Host) -> dict[str, Method]:
     """The methods to run against plain, under the names that tell them apart."""
     drafting = Drafting(request.draft_length, request.draft_confidence, request.top_k)
+    own = own_drafters(host, weights.host.path)
+    student = own.pop("speculative", None)
     found: dict[str, Method] = {}
-    if weights.draft and "speculative" in request.methods:
-        draft = weights.draft.load(str(host.device), host.dtype)
-        found["speculative"] = speculative(draft, host, drafting)
-    folders = [*request.drafters, *own_networks(host, weights.host.path).values()]
+    if "speculative" in request.methods:
+        if weights.draft:
+            found["speculative"] = load_draft_model(weights.draft, host, drafting)
+        elif student:
+            found["speculative"] = load_own(student, host, weights.host, drafting)
+    folders = [*request.drafters, *own.values()]
     loaded = [(folder, load_kvspn(folder, host, drafting)) for folder in folders]
     names = [method.name for _, method in loaded]
-    _check_named(request, names)
+    _check_named(request, [*found, *names])
     for folder, method in loaded:
         if method.name in request.methods:
             several = names.count(method.name) > 1
@@ -168,14 +165,18 @@ def _methods(request: Request, weights: Weights, host: Host) -> dict[str, Method
 
 
 def _check_named(request: Request, names: Sequence[str]) -> None:
-    """Refuse a method that was asked for by name and that no --drafter is for."""
-    for name in request.methods if request.named else ():
-        if name in KINDS and name not in names:
-            hint = "add --drafter DIR, a directory with its config.json and weights"
-            raise UsageError(
-                f"--methods {name}: no such drafter was given, and none is beside the model",
-                hint=hint,
-            )
+    """Refuse a method that was asked for by name and that nothing drafts for."""
+    missing = [name for name in request.methods if name not in ("plain", *names)]
+    if not request.named or not missing:
+        return
+    if missing[0] == "speculative":
+        hint = "add --draft-model tiny, or whichever smaller model is to draft"
+        raise UsageError("--methods speculative needs a model that drafts", hint=hint)
+    hint = "add --drafter DIR, a directory with its config.json and weights"
+    raise UsageError(
+        f"--methods {missing[0]}: no such drafter was given, and none is beside the model",
+        hint=hint,
+    )
 
 
 def _peers(request: Request, weights: Weights, host: Host) -> Field:

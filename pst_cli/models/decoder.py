@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pst_cli.models.cache import KVCache
-from pst_cli.models.linear import Affine, Norm, State, attend, attend_few, queries
+from pst_cli.models.linear import Affine, Norm, Rounded, State, attend, attend_few, queries
 from pst_cli.models.sharing import Sharing
 
 if TYPE_CHECKING:
@@ -143,6 +143,13 @@ class Decoder:
         self.layers = [DecoderLayer(state, index, heads) for index in range(layers)]
         self.norm = Norm.read(state, "layer_norm")
         self.head = Affine(self.embedding)
+
+    def round(self) -> None:
+        """Go on with weights of 8 bits, as a drafter may: see `Rounded`."""
+        for part in (self, *self.layers):
+            for name, value in vars(part).items():
+                if isinstance(value, Affine):
+                    setattr(part, name, Rounded(value.weight, value.bias))
 
     @property
     def limit(self) -> int:

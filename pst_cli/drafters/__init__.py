@@ -1,0 +1,76 @@
+"""Drafters that belong to a host: beside its weights, or here, among those that come with pst."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pst_cli.errors import ModelError
+from pst_cli.models.adapter import CONFIG, read_json
+from pst_cli.models.kvspn_config import KVSPNConfig, read_config
+
+if TYPE_CHECKING:
+    from pst_cli.models.host import Host
+
+NETWORKS = ("kvspn", "medusa")  # drafting networks, and their directories' names
+STUDENT = "student"  # the directory of a whole model that drafts
+PACKAGED = Path(__file__).parent  # tests put another one here
+
+
+def own_drafters(host: Host, path: Path) -> dict[str, Path]:
+    """The drafters that belong to `host`, each under the method of decoding that it is for.
+
+    They lie in directories named after their kind, beside the host's weights in `path`; or in the
+    package, where they are known by the host's fingerprint.
+    """
+    beside = {kind: path / kind for kind in NETWORKS if network_kind(path / kind) == kind}
+    if (path / STUDENT / CONFIG).is_file():
+        beside["speculative"] = path / STUDENT
+    return _packaged(host) | beside
+
+
+def _packaged(host: Host) -> dict[str, Path]:
+    found = {}
+    for folder in sorted(PACKAGED.glob("[!._]*/")):
+        network = read_config(folder)
+        if network is None:
+            if _teaches(host, _model(folder)):
+                found["speculative"] = folder
+        elif fits(network, host) and network.host == host.fingerprint:
+            found[kind_of(network)] = folder
+    return found
+
+
+def _model(folder: Path) -> dict[str, Any]:
+    """The config.json in `folder`; {} where there is none."""
+    try:
+        return read_json(folder / CONFIG)
+    except ModelError:
+        return {}
+
+
+def _teaches(host: Host, model: dict[str, Any]) -> bool:
+    """Whether `model`, a config.json, is of a student of `host`.
+
+    The host's fingerprint, for which its weights are read, is asked for last.
+    """
+    alike = all(model.get(name) == getattr(host.config, name) for name in ("d_model", "vocab_size"))
+    return alike and model.get("pst", {}).get("teacher") == host.fingerprint
+
+
+def network_kind(folder: Path) -> str | None:
+    """ "kvspn" or "medusa" where `folder` holds one of them."""
+    config = read_config(folder)
+    return None if config is None else kind_of(config)
+
+
+def kind_of(config: KVSPNConfig) -> str:
+    """ "kvspn", or "medusa" for the control."""
+    return "medusa" if config.feed == "state" else "kvspn"
+
+
+def fits(config: KVSPNConfig, host: Host) -> bool:
+    """Whether a network of this shape can live on the memory of `host`."""
+    own = host.config
+    shape = (own.d_model, own.decoder_layers, own.vocab_size)
+    return (config.d_model, config.layers, config.vocabulary) == shape
