@@ -10,7 +10,7 @@ from pst_cli.decoding.draft_model import ModelDrafter
 from pst_cli.decoding.kvspn import KVSPNDrafter
 from pst_cli.decoding.length import DraftLength, SharedLength
 from pst_cli.decoding.protocols import Drafter, Plain
-from pst_cli.drafters import fits, kind_of, network_kind, own_drafters
+from pst_cli.drafters import fits, kind_of, learnt_from, network_kind, own_drafters
 from pst_cli.errors import ModelError, UsageError
 from pst_cli.models.adapter import DIGITS, read_adapter_config
 from pst_cli.models.heads import Heads
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pst_cli.decoding.proposals import Guide
-    from pst_cli.models.host import Host, Session
+    from pst_cli.models.host import Host
+    from pst_cli.models.session import Session
 
 CONFIDENCE = 0.4  # of a KVSPN's draft, that it holds; below it a further token hardly pays
 FREE = 12  # tokens; what a pass on a processor takes along at little cost
@@ -196,7 +197,7 @@ def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
             f"it has {config.layers} layers of {config.d_model}, "
             f"this one {own.decoder_layers} of {own.d_model}"
         )
-    elif config.host and config.host != host.fingerprint:
+    elif config.host and not host.decodes_as(config.host):
         other = f"its weights are {config.host[:DIGITS]}, this one's {host.fingerprint[:DIGITS]}"
     if other:
         raise ModelError(
@@ -210,11 +211,17 @@ def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
 
 def load_draft_model(draft: Checkpoint, host: Host, drafting: Drafting) -> SpeculativeMethod:
     """The model in `draft`, for `host`; raises as `speculative` does."""
-    return speculative(draft.load(str(host.device), host.dtype, drafts=True), host, drafting)
+    loaded = draft.load(str(host.device), host.dtype, drafts=True)
+    return speculative(loaded, host, drafting, hears=learnt_from(draft.path, host))
 
 
-def speculative(draft: Host, host: Host, drafting: Drafting) -> SpeculativeMethod:
-    """`draft` as drafter for `host`; UsageError where they do not speak one vocabulary."""
+def speculative(
+    draft: Host, host: Host, drafting: Drafting, *, hears: bool = False
+) -> SpeculativeMethod:
+    """`draft` as drafter for `host`; it `hears` what the host does, or where its encoder is equal.
+
+    Raises UsageError where they do not speak one vocabulary.
+    """
     if draft.words() != host.words():
         raise UsageError(
             f"--draft-model: its {draft.config.vocab_size} tokens are not the host's "
@@ -222,5 +229,4 @@ def speculative(draft: Host, host: Host, drafting: Drafting) -> SpeculativeMetho
             hint="draft for tiny to medium with one of those, for large-v3 with turbo; a model "
             "whose vocabulary is trimmed drafts for its like alone",
         )
-    shares_encoder = draft.encoder_sums == host.encoder_sums
-    return SpeculativeMethod(draft, shares_encoder, drafting)
+    return SpeculativeMethod(draft, hears or draft.encoder_sums == host.encoder_sums, drafting)

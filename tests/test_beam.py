@@ -25,7 +25,7 @@ from pst_cli.decoding.rules import TokenRules
 from pst_cli.models.cache import BLOCK
 from pst_cli.models.decoder import Decoder, attend_window
 from pst_cli.models.encoded import Encoded
-from pst_cli.models.host import Session
+from pst_cli.models.session import Session
 from pst_cli.translator import Options, Translator
 
 RULES = TokenRules(SPECIAL, VOCABULARY, timestamps=False)

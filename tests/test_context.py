@@ -47,9 +47,10 @@ from pst_cli.models.context import (
 from pst_cli.models.decoder import Decoder
 from pst_cli.models.encoded import Encoded
 from pst_cli.models.heads import Heads
-from pst_cli.models.host import Host, Session
+from pst_cli.models.host import Host
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig
+from pst_cli.models.session import Session
 from pst_cli.training.recipes.host import HostPlan, taught
 from pst_cli.translator import Options, Translator
 from pst_cli.types import SAMPLE_RATE, WINDOW_SECONDS, Window

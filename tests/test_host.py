@@ -25,7 +25,7 @@ from pst_cli.methods import PLAIN
 from pst_cli.models.cache import BLOCK
 from pst_cli.models.decoder import Decoder
 from pst_cli.models.device import choose_dtype
-from pst_cli.models.host import Session
+from pst_cli.models.session import Session
 from pst_cli.types import SpecialTokens
 
 TIMES = 100  # timestamp tokens of the tiny vocabulary

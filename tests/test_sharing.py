@@ -16,7 +16,8 @@ from pst_cli.decoding.protocols import Plain
 from pst_cli.models.cache import KVCache
 from pst_cli.models.decoder import Decoder, attend_window
 from pst_cli.models.encoded import Encoded
-from pst_cli.models.host import Host, Session
+from pst_cli.models.host import Host
+from pst_cli.models.session import Session
 from pst_cli.models.sharing import Sharing
 from pst_cli.translator import Options, Translator
 

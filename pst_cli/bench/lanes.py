@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from pst_cli.bench.clips import Batch
     from pst_cli.methods import Method
-    from pst_cli.models.host import Host, Session
+    from pst_cli.models.host import Host
+    from pst_cli.models.session import Session
 
 Kind = Literal["pst", "oracle", "peer"]
 Book = dict[int, list[tuple[int, ...]]]  # what plain said of each batch's windows

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pst_cli.decoding.length import DraftLength
     from pst_cli.decoding.protocols import Draft
-    from pst_cli.models.host import Session
+    from pst_cli.models.session import Session
 
 
 class ModelDrafter:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from pst_cli.decoding.length import DraftLength, SharedLength
     from pst_cli.models.heads import Heads
-    from pst_cli.models.host import Session
     from pst_cli.models.kvspn import KVSPN
     from pst_cli.models.linear import Affine, Rounded
     from pst_cli.models.memory import Memory, Pair
+    from pst_cli.models.session import Session
 
 
 class KVSPNDrafter:

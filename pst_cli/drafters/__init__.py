@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pst_cli.errors import ModelError
 from pst_cli.models.adapter import CONFIG, read_json
@@ -21,7 +21,7 @@ def own_drafters(host: Host, path: Path) -> dict[str, Path]:
     """The drafters that belong to `host`, each under the method of decoding that it is for.
 
     They lie in directories named after their kind, beside the host's weights in `path`; or in the
-    package, where they are known by the host's fingerprint.
+    package, where they are known by the fingerprint of a host with this decoder.
     """
     beside = {kind: path / kind for kind in NETWORKS if network_kind(path / kind) == kind}
     if (path / STUDENT / CONFIG).is_file():
@@ -34,28 +34,24 @@ def _packaged(host: Host) -> dict[str, Path]:
     for folder in sorted(PACKAGED.glob("[!._]*/")):
         network = read_config(folder)
         if network is None:
-            if _teaches(host, _model(folder)):
+            if learnt_from(folder, host):
                 found["speculative"] = folder
-        elif fits(network, host) and network.host == host.fingerprint:
+        elif fits(network, host) and host.decodes_as(network.host):
             found[kind_of(network)] = folder
     return found
 
 
-def _model(folder: Path) -> dict[str, Any]:
-    """The config.json in `folder`; {} where there is none."""
-    try:
-        return read_json(folder / CONFIG)
-    except ModelError:
-        return {}
-
-
-def _teaches(host: Host, model: dict[str, Any]) -> bool:
-    """Whether `model`, a config.json, is of a student of `host`.
+def learnt_from(folder: Path, host: Host) -> bool:
+    """Whether the model in `folder` was taught by `host`, or by one with its decoder.
 
     The host's fingerprint, for which its weights are read, is asked for last.
     """
+    try:
+        model = read_json(folder / CONFIG)
+    except ModelError:
+        return False
     alike = all(model.get(name) == getattr(host.config, name) for name in ("d_model", "vocab_size"))
-    return alike and model.get("pst", {}).get("teacher") == host.fingerprint
+    return alike and host.decodes_as((model.get("pst") or {}).get("teacher", ""))
 
 
 def network_kind(folder: Path) -> str | None:

@@ -98,6 +98,11 @@ class Adapter:
         both = f"{self.config.sha256} {fingerprint(self.tensors)}"
         return hashlib.sha256(both.encode()).hexdigest()
 
+    @property
+    def spares_decoder(self) -> bool:
+        """Whether it changes nothing but the encoder."""
+        return all(name.startswith("model.encoder.") for name in self.tensors)
+
     def merged(self, host: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
         """The weights of the host in the directory `host`, in `dtype` or their own, with this in.
 

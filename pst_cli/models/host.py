@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +18,12 @@ from pst_cli.models.decoder import Decoder
 from pst_cli.models.features import LogMel
 from pst_cli.models.linear import pack_linears
 from pst_cli.models.prompts import Ability
+from pst_cli.models.session import Session
 from pst_cli.types import WINDOW_SECONDS, Samples, SpecialTokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-
-    from pst_cli.models.cache import KVCache
 
 
 def declared(ability: Ability) -> str:
@@ -34,58 +32,6 @@ def declared(ability: Ability) -> str:
 
 
 DECLARED = {declared(one): one for one in Ability}
-
-
-@dataclass
-class Session:
-    """One batch of windows being decoded by one host: its decoder, and what it remembers."""
-
-    decoder: Decoder
-    cache: KVCache
-    states: Tensor | None = None  # (rows, seq, d_model) of the last pass
-    starts: Sequence[int] = ()  # where each row of the last pass began
-
-    @property
-    def rows(self) -> int:
-        return self.cache.rows
-
-    @property
-    def limit(self) -> int:
-        return self.decoder.limit
-
-    def forward(self, tokens: Tensor, starts: Sequence[int]) -> Tensor:
-        """One host pass; see `Decoder.forward`."""
-        self.states = self.decoder(tokens.to(self.cache.keys.device), starts, self.cache)
-        self.starts = starts
-        return self.states
-
-    def last_states(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """The states that the last token of each of `rows` was chosen by: (rows, 1, d_model)."""
-        assert self.states is not None
-        index = [len(row) - 2 - start for row, start in zip(rows, self.starts, strict=True)]
-        return self.states[range(len(rows)), index][:, None]
-
-    def logits(self, states: Tensor) -> Tensor:
-        """See `Decoder.logits`."""
-        return self.decoder.logits(states)
-
-    def select(self, rows: Tensor) -> None:
-        """Go on with `rows` only, an index (kept,)."""
-        rows = rows.to(self.cache.keys.device)
-        self.cache.select(rows)
-        self._keep(rows)
-
-    def reorder(self, rows: Tensor) -> None:
-        """Rows trade places within their own windows (beams)."""
-        rows = rows.to(self.cache.keys.device)
-        self.cache.reorder(rows)
-        self._keep(rows)
-
-    def _keep(self, rows: Tensor) -> None:
-        """The last pass of `rows`, in that order, for drafters that look at it."""
-        if self.states is not None:
-            self.states = self.states[rows]
-            self.starts = [self.starts[row] for row in rows.tolist()]
 
 
 class Host:
@@ -97,12 +43,12 @@ class Host:
         tokenizer: Any,
         features: Any,
         ability: Ability,
-        identify: Callable[[], str] = str,
+        identify: Callable[[], tuple[str, ...]] = tuple,
         context: Context = "full",
     ) -> None:
         """Take over a transformers WhisperForConditionalGeneration; its decoder is given up.
 
-        `identify` tells its fingerprint, "" where that is not known.
+        `identify` tells its fingerprint, if that is known, and those of others with its decoder.
         """
         self.ability, self.context = ability, context
         self._identify = identify
@@ -134,19 +80,34 @@ class Host:
         model, tokenizer, features = read_parts(path, dtype, adapter)
         model = model.to(device).eval()
 
-        def identify() -> str:
-            return Adapter.load(adapter).fingerprint if adapter else fingerprint(read_state(path))
+        def identify() -> tuple[str, ...]:
+            if adapter is None:
+                return (fingerprint(read_state(path)),)
+            change = Adapter.load(adapter)
+            alike = (change.config.sha256,) if change.spares_decoder else ()
+            return change.fingerprint, *alike
 
         own = adapter or path
         able, context = ability(own, path), taught_context(own)
         return cls(model, tokenizer, features, able, identify, context)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """The hash by which adapters and drafters name this host; "" where it is not known.
 
         The files are read again, once, and only where somebody asks: 0.1 s for base.
         """
+        return next(iter(self._fingerprints), "")
+
+    def decodes_as(self, fingerprint: str) -> bool:
+        """Whether its decoder is that of the host with this `fingerprint`; the encoder may differ.
+
+        What lives on that host's decoder serves this one.
+        """
+        return fingerprint in self._fingerprints
+
+    @cached_property
+    def _fingerprints(self) -> tuple[str, ...]:
         return self._identify()
 
     def log_mel(self, sounds: Sequence[Samples], seconds: float = WINDOW_SECONDS) -> Tensor:
