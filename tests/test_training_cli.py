@@ -17,10 +17,12 @@ import torch
 from checkpoints import SENTENCE, SPOKEN
 from transformers import WhisperForConditionalGeneration
 
+from pst_cli import drafters
 from pst_cli.commands.train.shared import SHIPPED
 from pst_cli.models.adapter import Adapter
 from pst_cli.models.context import taught_context
 from pst_cli.models.kvspn import KVSPN
+from pst_cli.models.kvspn_config import KVSPNConfig
 from pst_cli.models.pruning.vocabulary import read_vocabulary
 from pst_cli.pruning.cut import Cut, write_pruned
 from pst_cli.store import cards
@@ -170,6 +172,26 @@ def test_a_student_is_taught_and_drafts(pst, manifest, talking_checkpoint, tmp_p
     method = ("--decoding", "speculative", "--draft-model", output)
     drafted = pst("translate", speech, "--to", "en", "--model", talking_checkpoint, *method)
     assert drafted.out.strip() == SENTENCE, drafted.err
+
+
+def test_a_host_is_taught_a_context_of_its_own(
+    pst, manifest, talking_checkpoint, tmp_path, speech, monkeypatch
+):
+    output, drafter = tmp_path / "own", tmp_path / "drafters" / "kvspn"
+    asked = ("train", "context", manifest, "--model", talking_checkpoint, "-o", output, *SHORT)
+    done = pst(*asked, "--steps", 2, "--held-out", held_out(tmp_path))
+    assert (done.code, done.out) == (0, f"{output}\n"), done.err
+    assert taught_context(output) == "own"
+    assert all(name.startswith("model.encoder.") for name in Adapter.load(output).tensors)
+    base = locate(str(talking_checkpoint), Path)
+    assert locate(str(output), Path).ability is base.ability
+    host = base.load("cpu", torch.float32)
+    shape = (host.config.d_model, 2, host.config.decoder_layers, host.config.vocab_size)
+    KVSPN(KVSPNConfig(*shape, host=host.fingerprint, groups=1)).save(drafter)
+    monkeypatch.setattr(drafters, "PACKAGED", drafter.parent)
+    said = pst("translate", speech, "--to", "en", "--model", output)
+    assert (said.code, said.out.strip()) == (0, SENTENCE)
+    assert "kvspn" in said.err, "the decoder is the host's, and so are its drafters"
 
 
 def test_a_run_that_is_stopped_goes_on(pst, manifest, tiny_checkpoint, tmp_path):

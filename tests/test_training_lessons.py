@@ -16,8 +16,10 @@ from pst_cli.decoding.length import DraftLength
 from pst_cli.decoding.proposals import Guide
 from pst_cli.models.forced import Heard, TextEncoder
 from pst_cli.models.heads import Heads
-from pst_cli.models.host import Session
+from pst_cli.models.session import Session
 from pst_cli.training.collate import IGNORED
+from pst_cli.training.lessons import context
+from pst_cli.training.lessons.context import ContextLesson
 from pst_cli.training.lessons.host import HostLesson, HostWeights
 from pst_cli.training.lessons.joint import SPEC, JointLesson
 from pst_cli.training.lessons.kvspn import DraftWeights, KVSPNLesson
@@ -431,6 +433,37 @@ def test_a_student_learns_the_same_of_a_batch_in_pieces(micro):
     lesson, heard = student_lesson(), taught.states(LENGTHS)
     whole = summed(lesson, taught.groups(HEARD, heard))
     assert_same(summed(lesson, taught.groups(HEARD, heard, micro=micro)), whole)
+
+
+# A context of one's own
+
+
+@pytest.mark.parametrize(("seconds", "heard"), [(0.05, 1.0), (0.81, 2.0), (2.0, 3.0)])
+def test_a_host_hears_a_batch_at_its_own_length_and_its_teacher_all_of_it(
+    seconds, heard, monkeypatch
+):
+    monkeypatch.setattr(context, "FRAMES", 20)  # tiny hosts hear 100 of them at most
+    teacher, host = taught.host(9), taught.host(9)
+    lesson = ContextLesson(host, teacher)
+    sound = taught.mel(3)
+    (batch,) = taught.groups(HEARD, sound)
+    batch = replace(batch, totals=replace(batch.totals, seconds=seconds))
+    own, whole = lesson._hear(batch)
+    torch.testing.assert_close(own.states, host.hear(sound[..., : round(heard * 20)]))
+    torch.testing.assert_close(whole.states, teacher.hear(sound))
+    assert own.states.requires_grad
+    assert not whole.states.requires_grad
+
+
+def test_of_sound_that_fills_the_window_a_host_says_what_it_said():
+    teacher, host = taught.host(9), taught.host(9)
+    lesson = ContextLesson(host, teacher)
+    (batch,) = taught.groups(HEARD, taught.mel(3))  # less than the second that it would be given
+    parts = lesson(batch)
+    assert parts["agreement"] == 1.0
+    assert parts["kl"].abs() < 1e-5
+    assert parts["layers"].abs() < 1e-9
+    assert lesson.weights()["labels"] == 0.0
 
 
 # Together

@@ -23,11 +23,12 @@ IGNORED = -100  # the label of positions that teach nothing, as PyTorch's losses
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Labels in a whole batch, over all groups and processes: what losses are means over."""
+    """A whole batch's, over all groups and processes: labels, which losses are means over."""
 
     said: int  # of rows that are heard
     read: int  # words of rows whose source text is known; it does not tell times
     both: int  # words of rows that are heard and read
+    seconds: float = 0.0  # of the longest sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def totals(examples: Sequence[Example], timestamp_begin: int) -> Totals:
         said += len(labels) if one.clip else 0
         read += words
         both += words if one.clip else 0
-    return Totals(said, read, both)
+    return Totals(said, read, both, max((one.seconds for one in examples), default=0.0))
 
 
 def collate(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pst_cli.commands import options
-from pst_cli.commands.train.shared import Embeddings, TrainOptions
+from pst_cli.commands.train.shared import Alpha, Embeddings, Rank, TrainOptions
 
 if TYPE_CHECKING:
     from pst_cli.training.recipes.host import HostPlan
@@ -45,8 +45,8 @@ class HostOptions(TrainOptions):
             "--free-layers", min=0, help="Last encoder layers that learn in full beside LoRA."
         ),
     ] = 1
-    rank: Annotated[int, typer.Option("--rank", min=1, help="LoRA's.")] = 32
-    alpha: Annotated[float, typer.Option("--alpha", help="LoRA's scale times its rank.")] = 64.0
+    rank: Rank = 32
+    alpha: Alpha = 64.0
     embeddings: Embeddings = False
     text_layers: Annotated[
         int | None,

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pst_cli import console
 from pst_cli.commands import options
 from pst_cli.commands.download import fetcher
+from pst_cli.commands.train.context import ContextOptions
 from pst_cli.commands.train.host import HostOptions
 from pst_cli.commands.train.kvspn import KVSPNOptions
 from pst_cli.commands.train.shared import PRECISIONS, TrainOptions
@@ -65,6 +66,10 @@ def _train(given: TrainOptions, order: Order, watch: Watch) -> Outcome:
             from pst_cli.training.recipes.host import train_host
 
             return train_host(order, given.plan(), watch)
+        case ContextOptions():
+            from pst_cli.training.recipes.context import train_context
+
+            return train_context(order, given.plan(), watch)
         case StudentOptions():
             from pst_cli.training.recipes.student import train_student
 

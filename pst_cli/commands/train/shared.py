@@ -181,6 +181,8 @@ class TrainOptions:
         return shlex.join(["pst", *sys.argv[1:]])
 
 
+Rank = Annotated[int, typer.Option("--rank", min=1, help="LoRA's.")]
+Alpha = Annotated[float, typer.Option("--alpha", help="LoRA's scale times its rank.")]
 References = Annotated[
     float,
     typer.Option(

@@ -6,13 +6,8 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
 from pst_cli.errors import UsageError
-from pst_cli.export import write_model
-from pst_cli.models.adapter import Adapter, AdapterConfig, fingerprint
 from pst_cli.models.forced import TextEncoder
-from pst_cli.models.host import declared
 from pst_cli.models.prompts import Ability
 from pst_cli.training.adapting import Adapting, adapt
 from pst_cli.training.clips import single
@@ -33,7 +28,7 @@ from pst_cli.training.opening import open_model
 from pst_cli.training.own import Stored
 from pst_cli.training.plan import Balanced, Mixed, Mixing, Several
 from pst_cli.training.recipes.common import Order, Watch, finish, heard, identity, judged, tell_of
-from pst_cli.weights import link_name
+from pst_cli.training.recipes.saving import save_host
 
 if TYPE_CHECKING:
     import random
@@ -45,7 +40,6 @@ if TYPE_CHECKING:
     from pst_cli.training.opening import Opened
     from pst_cli.training.plan import Source
 
-DECLARED = declared(Ability.MANY_TO_MANY)
 SUMMARY = (
     "A Whisper that puts speech in any of six languages into any other: the language token of the "
     "prompt names the target, the task is always `transcribe`."
@@ -163,22 +157,9 @@ def held_out(
 
 
 def save(order: Order, plan: HostPlan, opened: Opened) -> str:
-    """An adapter, or all weights in float32 as an ordinary checkpoint; the fingerprint."""
-    checkpoint, output = order.checkpoint, order.output
-    context = taught(plan)
-    earlier = Adapter.load(checkpoint.adapter) if checkpoint.adapter else None
-    sha256 = earlier.config.sha256 if earlier else checkpoint.fingerprint
-    link = AdapterConfig(link_name(order.model, checkpoint, output), sha256, DECLARED, context)
-    adapter = Adapter.collect(opened.host.whisper, link)
-    if plan.save == "adapter":
-        (adapter.upon(earlier, checkpoint.host) if earlier else adapter).save(output)
-        return Adapter.load(output).fingerprint
-    state = checkpoint.state(torch.float32)
-    adapter.apply(state)
-    config = checkpoint.config
-    config["pst"] = {**config.get("pst", {}), "ability": DECLARED, "context": context}
-    write_model(output, state, config, checkpoint.host)
-    return fingerprint(state)
+    """Write what was learnt; the fingerprint of the host that it makes."""
+    whole = plan.save == "whole"
+    return save_host(order, opened, Ability.MANY_TO_MANY, taught(plan), whole=whole)
 
 
 def taught(plan: HostPlan) -> Taught:
