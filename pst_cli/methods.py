@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pst_cli.models.host import Host
     from pst_cli.models.session import Session
 
-CONFIDENCE = 0.4  # of a KVSPN's draft, that it holds; below it a further token hardly pays
+CONFIDENCE = 0.4  # of a draft, that it holds; below it a further token hardly pays
 FREE = 12  # tokens; what a pass on a processor takes along at little cost
 AHEAD = 5  # tokens; who fills the memory while it drafts is about as right at the last as before
 
@@ -123,9 +123,10 @@ class SpeculativeMethod:
         adaptive = DraftLength(length, fixed=True) if length else DraftLength()
         beams = session.rows // len(heard)
         own = self.draft.open(heard, beams, session.cache.cross_mask)
-        return ModelDrafter(
-            own, replace(guide, confidence=self.drafting.confidence or 0.0), adaptive
-        )
+        confidence = self.drafting.confidence
+        if confidence is None:  # rows that are drafted together go on until the last of them stops
+            confidence = CONFIDENCE if session.rows == 1 else 0.0
+        return ModelDrafter(own, replace(guide, confidence=confidence), adaptive)
 
 
 @dataclass(frozen=True, slots=True)

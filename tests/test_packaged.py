@@ -13,13 +13,16 @@ from checkpoints import SENTENCE, VOCABULARY, WIDTH
 from pst_cli import drafters
 from pst_cli.drafters import own_drafters
 from pst_cli.methods import Drafting, Wish, choose
+from pst_cli.models.adapter import Adapter
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig
+from pst_cli.models.pruning.layers import LAYER
 from pst_cli.weights import Checkpoint, locate
 
 REALLY = {folder.name: folder for folder in drafters.PACKAGED.glob("[!._]*/")}
 NETWORKS = [name for name, folder in REALLY.items() if drafters.network_kind(folder)]
-LARGEST = 12 * 2**20  # bytes
+STUDENTS = sorted(REALLY.keys() - NETWORKS)
+LARGEST = 12 * 2**20  # bytes; of a network
 
 
 def resolve(name):
@@ -127,4 +130,17 @@ def test_what_comes_with_pst_is_whole_small_and_has_a_card(name):
     assert sum(file.stat().st_size for file in REALLY[name].iterdir()) <= LARGEST
     card = (REALLY[name] / "README.md").read_text("utf-8")
     assert network.config.host in card
+    assert "license:" in card
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_a_student_that_comes_with_pst_is_an_adapter_of_its_teacher_and_has_a_card(name):
+    adapter = Adapter.load(REALLY[name])
+    assert adapter.model["pst"]["teacher"] == adapter.config.sha256
+    layers = {int(LAYER.search(one)[0]) for one in adapter.tensors if ".layers." in one}
+    assert layers == set(range(adapter.model["decoder_layers"]))
+    assert all(one.startswith("model.decoder.") for one in adapter.tensors)
+    assert sum(file.stat().st_size for file in REALLY[name].iterdir()) <= 2 * LARGEST
+    card = (REALLY[name] / "README.md").read_text("utf-8")
+    assert adapter.config.sha256 in card
     assert "license:" in card

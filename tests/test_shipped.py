@@ -24,8 +24,7 @@ from pst_cli import store
 from pst_cli.commands import bench, evaluate, options
 from pst_cli.errors import StoreError, UsageError
 from pst_cli.models.adapter import read_adapter_config
-from pst_cli.models.host import ability
-from pst_cli.models.prompts import Ability
+from pst_cli.models.host import ability, declared
 from pst_cli.store import hub, layout, names, shelf, shipped
 
 ROOT = Path(pst_cli.__file__).parents[1]
@@ -429,12 +428,12 @@ def test_the_page_names_the_default_model():
 
 
 @pytest.mark.parametrize("name", REALLY)
-def test_what_is_shipped_is_small_whole_and_many_to_many_with_a_card(name):
+def test_what_is_shipped_is_small_whole_and_says_what_it_can_do_in_a_card(name):
     folder = REALLY[name]
     assert shipped.check(folder) == folder
     assert (folder / layout.ADAPTER).stat().st_size <= LARGEST
     config = read_adapter_config(folder)
     assert config.host in names.KNOWN
     assert len(config.sha256) == len(hashlib.sha256().hexdigest())
-    assert ability(folder) is Ability.MANY_TO_MANY
+    assert config.ability == declared(ability(folder))
     assert name in (folder / "README.md").read_text("utf-8")

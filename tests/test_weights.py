@@ -51,3 +51,17 @@ def test_german_speech_gives_english_words(translate, clips):
     said = done.stdout.lower()
     assert "i ask the commission" in said
     assert "kommission" not in said
+
+
+@pytest.mark.parametrize("decoding", ["kvspn", "speculative"])
+def test_base_own_says_it_without_padding_whoever_drafts(translate, clips, decoding):
+    asked = ("--to", "en", "--from", "en", "--model", "base-own", "--decoding", decoding)
+    done = translate(clips / "jfk.flac", *asked)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.replace(",", "").split())
+    assert said == (
+        "And so my fellow Americans ask not what your country can do for you "
+        "ask what you can do for your country."
+    )
+    assert decoding in done.stderr
+    assert "doubtful" not in done.stderr

@@ -14,7 +14,8 @@ from pst_cli.types import LANGUAGES
 
 CODES = ", ".join(LANGUAGES)
 DEFAULT_MODEL = "base"  # of all that translates; "base-m2m" where that is shipped
-MODELS = ", ".join(dict.fromkeys((DEFAULT_MODEL, "tiny", "base", "small", "medium", "large-v3")))
+NAMES = (DEFAULT_MODEL, "base-own", "tiny", "base", "small", "medium", "large-v3")
+MODELS = ", ".join(dict.fromkeys(NAMES))
 DECODINGS = ("auto", "plain", "speculative", "kvspn", "medusa")
 CONTEXTS = ("auto", "own", "full")
 FORMAT_NAMES = ("txt", "srt", "vtt", "ass", "tsv", "json")

@@ -134,7 +134,7 @@ def _use(facts: CardFacts) -> str:
             f"It is an adapter for `{facts.base}`{_hash(facts.base_sha256)}, which `pst` fetches "
             "and merges by itself.\n\n"
         )
-    names = "target" if facts.many_to_many else "spoken"
+    names, target = ("target", "de") if facts.many_to_many else ("spoken", "en")
     code = [
         "from transformers import pipeline",
         f'whisper = pipeline("automatic-speech-recognition", "{whole}")',
@@ -143,7 +143,7 @@ def _use(facts: CardFacts) -> str:
     ]
     merged = " once `pst export DIR --output WHOLE` has merged it" if first else " too"
     return (
-        f"{first}{_code('sh', 'pst translate talk.wav --to de --model DIR')}\n\n"
+        f"{first}{_code('sh', f'pst translate talk.wav --to {target} --model DIR')}\n\n"
         f"Other Whisper programs run it{merged}; `language` names the {names} language:\n\n"
         f"{_code('python', *code)}"
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pst_cli.models.prompts import Ability
 from pst_cli.training.adapting import Adapting, adapt
 from pst_cli.training.clips import single
 from pst_cli.training.ears import Fresh
@@ -68,13 +69,13 @@ def train_context(order: Order, plan: ContextPlan, watch: Watch) -> Outcome:
     ears = Fresh(opened.log_mel, "full")  # of which the lesson takes what it needs
     source = Balanced(items, plan.power)
     course = fixed_course(order, opened.speller, source, _Spelling(opened), ears)
-    held_out = (replace(course), apart) if apart else None
+    held_out = (course, apart) if apart else None
     same = identity(order, "context", plan, [learnt, held])
     fit = Fit(lesson, course, order.settings, order.output, watch.tell, held_out, same)
     outcome = fit.run(watch.stop)
     if outcome.finished and fit.learner.main:
         save_host(order, opened, order.checkpoint.ability, "own")
-        finish(order, outcome, [learnt, held], **_facts(plan))
+        finish(order, outcome, [learnt, held], **_facts(order, plan))
     return outcome
 
 
@@ -94,8 +95,9 @@ class _Spelling:
         return spell_spoken(spoken, self.opened.speller, self.opened.limit, times=True)
 
 
-def _facts(plan: ContextPlan) -> dict[str, Any]:
+def _facts(order: Order, plan: ContextPlan) -> dict[str, Any]:
     return {
+        "many_to_many": order.checkpoint.ability is Ability.MANY_TO_MANY,
         "title": "A Whisper that hears sound at its own length",
         "kind": "context",
         "form": "adapter",

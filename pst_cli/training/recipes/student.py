@@ -12,6 +12,7 @@ from pst_cli.errors import DataError, UsageError
 from pst_cli.export import write_model
 from pst_cli.models.adapter import DIGITS, TIED
 from pst_cli.models.host import declared
+from pst_cli.models.prompts import Ability
 from pst_cli.models.pruning.vocabulary import read_kept
 from pst_cli.training.ears import Fresh
 from pst_cli.training.examples import Example, Spoken, renderings, row, spell_spoken
@@ -87,7 +88,7 @@ def train_student(order: Order, plan: StudentPlan, watch: Watch) -> Outcome:
     outcome = fit.run(watch.stop)
     if outcome.finished and fit.learner.main:
         _save(order, plan, student)
-        finish(order, outcome, [learnt, held], **_facts(plan, lesson))
+        finish(order, outcome, [learnt, held], **_facts(order, plan, lesson))
     return outcome
 
 
@@ -199,8 +200,9 @@ def _save(order: Order, plan: StudentPlan, student: Opened) -> None:
     write_model(order.output, state, config, plan.student.host)
 
 
-def _facts(plan: StudentPlan, lesson: StudentLesson) -> dict[str, object]:
+def _facts(order: Order, plan: StudentPlan, lesson: StudentLesson) -> dict[str, object]:
     return {
+        "many_to_many": order.checkpoint.ability is Ability.MANY_TO_MANY,
         "title": "A distilled Whisper",
         "kind": "student",
         "form": "whole",
