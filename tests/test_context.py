@@ -123,7 +123,8 @@ def drafter(session, heard, form):
             smaller = SimpleNamespace(
                 open=lambda states, beams, mask: begin(other, Encoded(states, states, mask), beams)
             )
-            method = SpeculativeMethod(smaller, shares_encoder=True, drafting=Drafting(length=3))
+            always = Drafting(length=3, confidence=0.0)
+            method = SpeculativeMethod(smaller, shares_encoder=True, drafting=always)
         else:
             net = network(tiny(98, layers=3), **FORMS[form])
             always = Drafting(length=net.config.draft_length, confidence=0.0)

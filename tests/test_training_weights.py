@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from taught import HEARD
 
 from pst_cli.audio.spans import read_span
 from pst_cli.decoding.acceptance import Greedy
@@ -43,7 +44,8 @@ def test_a_forced_pass_chooses_what_decoding_chose(base, clips):
     opened = open_model(base)
     heard = opened.host.hear(opened.log_mel([sound]))
     np.testing.assert_allclose(heard.detach(), encoded, atol=2e-3)
-    row = Example((*said.prompt, *said.tokens, host.tokens.end), 3, (), ENGLISH, clip=object())
+    tokens = (*said.prompt, *said.tokens, host.tokens.end)
+    row = Example(tokens, 3, (), ENGLISH, HEARD)
     batch = collate([row], totals([row], host.tokens.timestamp_begin), Heard(heard), 0)
     network = KVSPN(KVSPNConfig(512, 8, 6, 51_865, groups=1, cross="host", normed=True))
     lesson = KVSPNLesson(opened.host, network, host.tokens)
