@@ -21,7 +21,7 @@ from pst_cli.models.forced import Heard
 from pst_cli.training.clips import single
 from pst_cli.training.collate import IGNORED, Batch, collate, spec_augment, totals
 from pst_cli.training.course import Course, Epoch, Part, in_order
-from pst_cli.training.ears import CONTEXTS, Fresh, context_seconds
+from pst_cli.training.ears import CONTEXTS, Fresh, Whole, context_seconds
 from pst_cli.training.examples import Direction, Example, Spoken
 from pst_cli.training.fit import Fit, Settings
 from pst_cli.training.lessons.host import HostLesson
@@ -267,6 +267,15 @@ def test_a_spectrogram_has_two_frames_for_every_twentieth_of_a_millisecond(log_m
     assert log_mel([sound, sound], 0.62).shape == (2, 80, 62)
     assert log_mel([sound], 0.3).shape == (1, 80, 30)
     assert log_mel([sound]).shape == (1, 80, 3000)
+
+
+def test_the_whole_is_measured_whatever_a_batch_is_heard_for(log_mel, tmp_path):
+    clip = single(sounds.utterances(tmp_path, [0.4])[0])
+    example = Example((1, 2, 3), 2, (), taught.DIRECTION, clip)
+    ears = Whole(log_mel, "own")
+    assert 0.4 <= ears.context([example], "a") < 0.43
+    heard = ears.listen([example], 0.4, ["a"])
+    torch.testing.assert_close(heard, Fresh(log_mel).listen([example], WINDOW_SECONDS, ["a"]))
 
 
 def test_random_alterations_go_by_row_and_not_by_process(log_mel, tmp_path):

@@ -28,7 +28,7 @@ class Totals:
     said: int  # of rows that are heard
     read: int  # words of rows whose source text is known; it does not tell times
     both: int  # words of rows that are heard and read
-    seconds: float = 0.0  # of the longest sound
+    seconds: float = 0.0  # that sound is heard for: the ears' context
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ class Ears(Protocol):
         """Log-mel spectrograms, (rows, mels, frames), or encoder states; a seed for each row."""
 
 
-def totals(examples: Sequence[Example], timestamp_begin: int) -> Totals:
-    """Of a whole batch; the sound need not be read for it."""
+def totals(examples: Sequence[Example], timestamp_begin: int, seconds: float = 0.0) -> Totals:
+    """Of a whole batch, which is heard for `seconds`; the sound need not be read for it."""
     said = read = both = 0
     for one in examples:
         labels = one.tokens[one.given :]
@@ -87,7 +87,7 @@ def totals(examples: Sequence[Example], timestamp_begin: int) -> Totals:
         said += len(labels) if one.clip else 0
         read += words
         both += words if one.clip else 0
-    return Totals(said, read, both, max((one.seconds for one in examples), default=0.0))
+    return Totals(said, read, both, seconds)
 
 
 def collate(

@@ -92,8 +92,8 @@ def groups(
 ) -> list[Batch]:
     """A process's groups of the batch of `items` and of what is only `read`; `name` is its seed."""
     spoken = [course.spell(item, random.Random(f"{name} {row}")) for row, item in enumerate(items)]
-    whole = totals([*spoken, *read], course.timestamp_begin)
     seconds = course.ears.context(spoken, name)
+    whole = totals([*spoken, *read], course.timestamp_begin, seconds)
     named = [(one, f"{name} {row} sound") for row, one in enumerate(spoken)]
     shared = share(named, part.rank, part.world, course.micro)
     found = []

@@ -74,3 +74,12 @@ class Fresh:
         if rng.random() >= self.noisy:
             return sound
         return add_noise(sound, rng.uniform(*DECIBELS), rng.getrandbits(32))
+
+
+class Whole(Fresh):
+    """As `Fresh`, but spectrograms are of all 30 s: who is to hear less takes a part of them."""
+
+    __slots__ = ()
+
+    def listen(self, examples: Sequence[Example], seconds: float, seeds: Sequence[str]) -> Tensor:
+        return super().listen(examples, max(seconds, WINDOW_SECONDS), seeds)

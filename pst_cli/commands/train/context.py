@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pst_cli.commands import options
-from pst_cli.commands.train.shared import Alpha, Rank, TrainOptions
+from pst_cli.commands.train.shared import Alpha, Noisy, Rank, TrainOptions
 
 if TYPE_CHECKING:
     from pst_cli.training.recipes.context import ContextPlan
@@ -36,6 +36,7 @@ class ContextOptions(TrainOptions):
     layer_weight: Annotated[
         float, typer.Option("--layer-weight", help="Of the states of the decoder's layers.")
     ] = 1.0
+    noisy: Noisy = 0.3
 
     @property
     def named(self) -> str:
@@ -47,4 +48,10 @@ class ContextOptions(TrainOptions):
         from pst_cli.training.recipes.context import ContextPlan
 
         weights = StudentWeights(0.0, self.kl_weight, 1.0, self.layer_weight)
-        return ContextPlan(rank=self.rank, alpha=self.alpha, weights=weights, power=self.balance)
+        return ContextPlan(
+            rank=self.rank,
+            alpha=self.alpha,
+            weights=weights,
+            noisy=self.noisy,
+            power=self.balance,
+        )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pst_cli.commands import options
-from pst_cli.commands.train.shared import Alpha, Embeddings, Rank, TrainOptions
+from pst_cli.commands.train.shared import Alpha, Embeddings, Noisy, Rank, TrainOptions
 
 if TYPE_CHECKING:
     from pst_cli.training.recipes.host import HostPlan
@@ -81,9 +81,7 @@ class HostOptions(TrainOptions):
         float,
         typer.Option("--timed", min=0.0, max=1.0, help="Share of single utterances taught times."),
     ] = 0.8
-    noisy: Annotated[
-        float, typer.Option("--noisy", min=0.0, max=1.0, help="Share of clips made noisy.")
-    ] = 0.0
+    noisy: Noisy = 0.0
     speeds: Annotated[
         bool, typer.Option("--speeds/--no-speeds", help="Play at 0.9, 1 and 1.1 times the speed.")
     ] = False

@@ -183,6 +183,9 @@ class TrainOptions:
 
 Rank = Annotated[int, typer.Option("--rank", min=1, help="LoRA's.")]
 Alpha = Annotated[float, typer.Option("--alpha", help="LoRA's scale times its rank.")]
+Noisy = Annotated[
+    float, typer.Option("--noisy", min=0.0, max=1.0, help="Share of clips made noisy.")
+]
 References = Annotated[
     float,
     typer.Option(

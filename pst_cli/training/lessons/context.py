@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pst_cli.models.context import padded_seconds
 from pst_cli.models.forced import Heard
 from pst_cli.training.lessons.student import StudentLesson, StudentWeights
 
@@ -24,7 +23,7 @@ FRAMES = 100  # of a log-mel spectrogram, in a second
 
 
 class ContextLesson(StudentLesson):
-    """A host, and the same as it was; spectrograms of a batch are of the whole 30 s."""
+    """A host, and the same as it was; spectrograms are of 30 s, of which the host hears a part."""
 
     def __init__(
         self, host: ForcedHost, teacher: ForcedHost, weights: StudentWeights | None = None
@@ -34,7 +33,7 @@ class ContextLesson(StudentLesson):
 
     def _hear(self, batch: Batch) -> tuple[Heard, Heard]:
         assert batch.log_mel is not None
-        frames = round(padded_seconds(batch.totals.seconds, "own") * FRAMES)
+        frames = round(batch.totals.seconds * FRAMES)
         heard = Heard(self.student.hear(batch.log_mel[..., :frames]))
         with torch.no_grad():
             return heard, Heard(self.teacher.hear(batch.log_mel))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pst_cli.models.prompts import Ability
 from pst_cli.training.adapting import Adapting, adapt
 from pst_cli.training.clips import single
-from pst_cli.training.ears import Fresh
+from pst_cli.training.ears import Whole
 from pst_cli.training.examples import Example, Spoken, renderings, spell_spoken
 from pst_cli.training.fit import Fit, Outcome
 from pst_cli.training.lessons.context import ContextLesson
@@ -50,6 +50,7 @@ class ContextPlan:
     weights: StudentWeights = field(
         default_factory=lambda: StudentWeights(labels=0.0, kl=1.0, temperature=1.0, layers=1.0)
     )
+    noisy: float = 0.3  # the share of clips that noise is added to
     power: float = 0.5  # see `examples.balanced`
 
 
@@ -66,7 +67,7 @@ def train_context(order: Order, plan: ContextPlan, watch: Watch) -> Outcome:
     learning = Adapting(decoder="frozen", free=0, rank=plan.rank, alpha=plan.alpha)
     adapt(opened.host.whisper, learning, order.settings.seed)
     lesson = ContextLesson(opened.host, teacher.host, plan.weights)
-    ears = Fresh(opened.log_mel, "full")  # of which the lesson takes what it needs
+    ears = Whole(opened.log_mel, "random", plan.noisy)
     source = Balanced(items, plan.power)
     course = fixed_course(order, opened.speller, source, _Spelling(opened), ears)
     held_out = (course, apart) if apart else None
@@ -103,5 +104,9 @@ def _facts(order: Order, plan: ContextPlan) -> dict[str, Any]:
         "form": "adapter",
         "summary": SUMMARY,
         "losses": asdict(plan.weights),
-        "settings": {"LoRA rank, in the encoder": plan.rank, "LoRA alpha": plan.alpha},
+        "settings": {
+            "LoRA rank, in the encoder": plan.rank,
+            "LoRA alpha": plan.alpha,
+            "rows with noise": plan.noisy,
+        },
     }
