@@ -106,7 +106,7 @@ def test_two_drafters_of_a_kind_are_told_apart_by_their_folders(
         (("--methods", "speculative"), "needs a model that drafts", "--draft-model"),
         (("--methods", "kvspn"), "no such drafter was given", "--drafter DIR"),
         (("--methods", "medusa"), "no such drafter was given", "--drafter DIR"),
-        (("--methods", "magic"), "not a way of decoding", "speculative"),
+        (("--methods", "magic"), "not a method pst knows", "speculative"),
         (("--drafter", "nowhere"), "no drafter there", "config.json"),
         (("--refs", "nowhere"), "--refs nowhere", ""),
         (("--to", "xx"), "not a language", "one of"),

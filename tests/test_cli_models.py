@@ -58,7 +58,7 @@ def test_a_language_pst_does_not_know_is_refused(pst, speech, no_host, flag):
     languages = ["--to", "en"] if flag == "--from" else []
     error, hint = refusal(pst("translate", speech, *languages, flag, "klingon"))
     assert error == f"{flag} klingon: not a language pst knows"
-    assert hint == "one of en, zh, de, es, fr, it"
+    assert hint.endswith("of en, zh, de, es, fr, it")
 
 
 @pytest.mark.parametrize(

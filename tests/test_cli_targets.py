@@ -250,14 +250,14 @@ def test_words_are_timed_only_where_a_style_lays_cues_out(
             asked.append(options.align)
             super().__init__(host, options, method)
 
-    original = work.Request.look.fget
+    original = work._look
 
     def look(request):
         looks.append(original(request))
         return looks[-1]
 
     monkeypatch.setattr(work, "Translator", Watched)
-    monkeypatch.setattr(work.Request, "look", property(look))
+    monkeypatch.setattr(work, "_look", look)
     assert translate("clip.wav", *options, command=command, to="en").code == 0
     assert asked == [aligned]
     assert {one.style for one in looks} == {style}

@@ -305,9 +305,9 @@ def test_text_alone_is_left_out(evaluate, manifest, entry):
 @pytest.mark.parametrize(
     ("arguments", "code", "said", "hint"),
     [
-        (("--to", "xx"), 2, "--to xx: not a language", "one of en"),
+        (("--to", "xx"), 2, "--to xx: not a language", "one or more of en"),
         (("--to", ","), 2, "--to names no language", "one or more of en"),
-        (("--from", "en,yy"), 2, "--from yy: not a language", "one of en"),
+        (("--from", "en,yy"), 2, "--from yy: not a language", "one or more of en"),
         (("--to", "it"), 1, "no speech with a reference", "choose among them"),
         (("--decoding", "magic"), 2, "--decoding magic", "kvspn"),
         (("--decoding", "speculative"), 2, "needs a model that drafts", "--draft-model"),

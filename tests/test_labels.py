@@ -327,7 +327,7 @@ def test_what_a_model_cannot_do_is_told(label, manifest, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "said", "hint"),
     [
-        (("--to", "xx"), 2, "--to xx: not a language", "one of en"),
+        (("--to", "xx"), 2, "--to xx: not a language", "one or more of en"),
         (("--to", ","), 2, "--to names no language", "one or more of en"),
         (("--to", "it"), 2, "was not trained for", "--to en"),
         (("--to", "en", "--output", "manifest.jsonl"), 2, "needed as it is", "another"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import inspect
 import json
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from dataclasses import make_dataclass
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,11 @@ from typer.testing import CliRunner
 
 import pst_cli
 from pst_cli import store
-from pst_cli.commands import bench, evaluate, options
+from pst_cli.commands import options
+from pst_cli.commands.bench import BenchOptions
+from pst_cli.commands.evaluate import EvaluateOptions
+from pst_cli.commands.records import command
+from pst_cli.commands.translate import TranslateOptions, run
 from pst_cli.errors import StoreError, UsageError
 from pst_cli.models.adapter import read_adapter_config
 from pst_cli.models.host import ability, declared
@@ -174,17 +178,18 @@ def test_it_drafts(pst, speech, folder, host):
 
 
 @pytest.mark.parametrize(("default", "said"), [(NAME, LEARNT), ("base", SENTENCE)])
-def test_the_default_model_is_the_one_constant(speech, folder, host, monkeypatch, default, said):
-    monkeypatch.setattr(options, "DEFAULT_MODEL", default)
+def test_a_shipped_model_may_be_the_default(speech, folder, host, default, said):
+    model = ("model", options.Model, default)
+    kind = make_dataclass("Other", [model], bases=(TranslateOptions,), frozen=True, kw_only=True)
     app = typer.Typer()
-    app.command()(options.work_command("txt", to_files=False, default_style="plain"))
+    app.command()(command(kind, run))
     done = CliRunner().invoke(app, [str(speech), "--to", "fr", "--offline"])
     assert (done.exit_code, done.stdout) == (0, f"{said}\n")
 
 
-@pytest.mark.parametrize("command", [bench.bench, evaluate.evaluate])
-def test_what_is_measured_is_what_translates(command):
-    assert inspect.signature(command).parameters["model"].default == options.DEFAULT_MODEL
+@pytest.mark.parametrize("kind", [TranslateOptions, BenchOptions, EvaluateOptions])
+def test_what_is_measured_is_what_translates(kind):
+    assert kind.model == options.DEFAULT_MODEL
 
 
 def test_offline_without_its_host_names_the_download_that_brings_it(pst, speech, folder):

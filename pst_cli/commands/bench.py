@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pst_cli.commands import options
-from pst_cli.errors import UsageError
+from pst_cli.commands.records import ModelOptions, check_greedy, command
 
 HELP = """Measure ways of decoding on your own sound: speed, and whether the words stay the same.
 
@@ -69,84 +70,47 @@ Oracle = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions(ModelOptions):
+    """What `pst bench` takes."""
+
+    inputs: options.Inputs
+    to: options.To = "en"
+    source: options.From = None
+    method_names: Methods = None
+    draft_model: DraftModel = None
+    drafters: Drafters = None
+    rounds: Rounds = 5
+    batch_size: options.BatchSize = 1
+    refs: Refs = None
+    oracle: Oracle = False
+    peers: Peers = False
+    ct2: CT2 = None
+    json: Json = False
+    plot: Plot = None
+    vad: options.Vad = True
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods asked for, or all."""
+        if self.method_names is None:
+            return METHODS
+        return options.listed(self.method_names, METHODS, "--methods", "method")
+
+    def check(self) -> None:
+        options.language(self.to, "--to")
+        if self.source:
+            options.language(self.source, "--from")
+        super().check()
+        check_greedy(self.beams, {"--oracle": self.oracle, "--peers": self.peers})
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("bench", help=HELP)(bench)
+    app.command("bench", help=HELP)(command(BenchOptions, _run))
 
 
-def bench(
-    inputs: options.Inputs,
-    to: options.To = "en",
-    source: options.From = None,
-    model: options.Model = options.DEFAULT_MODEL,
-    methods: Methods = None,
-    draft_model: DraftModel = None,
-    drafters: Drafters = None,
-    top_k: options.TopK = 1,
-    draft_length: options.DraftLength = None,
-    draft_confidence: options.DraftConfidence = None,
-    beams: options.Beams = 1,
-    rounds: Rounds = 5,
-    batch_size: options.BatchSize = 1,
-    refs: Refs = None,
-    oracle: Oracle = False,
-    peers: Peers = False,
-    ct2: CT2 = None,
-    json_document: Json = False,
-    plot: Plot = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    vad: options.Vad = True,
-    context: options.Context = "auto",
-    offline: options.Offline = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
-    """Measure what was asked for; `HELP` is what its users read."""
-    del debug  # read where errors are told
-    target, spoken = options.language(to, "--to"), source and options.language(source, "--from")
-    wanted = chosen_methods(methods)
-    from pst_cli.commands.measure import Request, execute  # loads torch
+def _run(asked: BenchOptions) -> int:
+    from pst_cli.commands.measure import execute  # loads torch
 
-    execute(
-        Request(
-            inputs=inputs,
-            target=target,
-            source=spoken,
-            model=model,
-            methods=wanted,
-            named=methods is not None,
-            draft_model=draft_model,
-            drafters=drafters or [],
-            top_k=top_k,
-            draft_length=draft_length,
-            draft_confidence=draft_confidence,
-            beams=beams,
-            rounds=rounds,
-            batch_size=batch_size,
-            references=refs,
-            oracle=oracle,
-            peers=peers,
-            ct2=ct2,
-            json=json_document,
-            plot=plot,
-            device=device,
-            dtype=dtype,
-            vad=vad,
-            context=options.known(context, options.CONTEXTS, "--context"),
-            offline=offline,
-            quiet=quiet,
-        )
-    )
-
-
-def chosen_methods(names: str | None) -> tuple[str, ...]:
-    """The methods asked for, or all."""
-    if names is None:
-        return METHODS
-    wanted = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
-    for name in wanted:
-        if name not in METHODS:
-            hint = f"one or more of {', '.join(METHODS)}"
-            raise UsageError(f"--methods {name}: not a way of decoding", hint=hint)
-    return wanted
+    return execute(asked)

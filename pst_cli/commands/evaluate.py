@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pst_cli.commands import options
+from pst_cli.commands.records import DecodingOptions, command
 
 HELP = """Score translations of a manifest's speech against its references.
 
@@ -74,66 +74,44 @@ Samples = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, not a table.")]
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(DecodingOptions):
+    """What `pst evaluate` takes."""
+
+    manifest: Manifest
+    to: To = None
+    source: From = None
+    limit: Limit = None
+    hypotheses: Hypotheses = None
+    fallback: Fallback = True
+    batch_size: BatchSize = 8
+    times: Times = None
+    report: Report = None
+    samples: Samples = 10
+    json: Json = False
+
+    @property
+    def targets(self) -> tuple[str, ...] | None:
+        """The languages to translate into; None: all that have references."""
+        return options.languages(self.to, "--to")
+
+    @property
+    def sources(self) -> tuple[str, ...] | None:
+        """The languages spoken; None: all."""
+        return options.languages(self.source, "--from")
+
+    def check(self) -> None:
+        options.languages(self.to, "--to")
+        options.languages(self.source, "--from")
+        super().check()
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("evaluate", help=HELP)(evaluate)
+    app.command("evaluate", help=HELP)(command(EvaluateOptions, _run))
 
 
-def evaluate(
-    manifest: Manifest,
-    model: options.Model = options.DEFAULT_MODEL,
-    to: To = None,
-    source: From = None,
-    decoding: options.Decoding = "auto",
-    draft_model: options.DraftModel = None,
-    draft_length: options.DraftLength = None,
-    draft_confidence: options.DraftConfidence = None,
-    top_k: options.TopK = 1,
-    beams: options.Beams = 1,
-    batch_size: BatchSize = 8,
-    limit: Limit = None,
-    hypotheses: Hypotheses = None,
-    fallback: Fallback = True,
-    context: options.Context = "auto",
-    times: Times = None,
-    report: Report = None,
-    samples: Samples = 10,
-    json_document: Json = False,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    offline: options.Offline = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
-    """Score what was asked for; `HELP` is what its users read."""
-    del debug  # read where errors are told
-    wanted, spoken = options.languages(to, "--to"), options.languages(source, "--from")
-    from pst_cli.commands.scoring import Request, execute  # loads torch
+def _run(asked: EvaluateOptions) -> int:
+    from pst_cli.commands.scoring import execute  # loads torch
 
-    request = Request(
-        manifest=manifest,
-        targets=wanted,
-        sources=spoken,
-        limit=limit,
-        model=model,
-        decoding=options.known(decoding, options.DECODINGS, "--decoding"),
-        draft_model=draft_model,
-        draft_length=draft_length,
-        draft_confidence=draft_confidence,
-        top_k=top_k,
-        beams=beams,
-        batch_size=batch_size,
-        hypotheses=hypotheses,
-        fallback=fallback,
-        context=options.known(context, options.CONTEXTS, "--context"),
-        times=times,
-        report=report,
-        samples=samples,
-        command=shlex.join(["pst", *sys.argv[1:]]),
-        json=json_document,
-        device=device,
-        dtype=dtype,
-        offline=offline,
-        quiet=quiet,
-    )
-    raise typer.Exit(execute(request))
+    return execute(asked)

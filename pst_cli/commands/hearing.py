@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pst_cli.commands.loading import DecodingRequest, choose_context, load
+from pst_cli.commands.loading import choose_context, load
 from pst_cli.decoding.guards import Guards
 from pst_cli.evaluate.run import TimedTranslator
 from pst_cli.models.device import choose_place
 from pst_cli.translator import Options
 
 if TYPE_CHECKING:
+    from pst_cli.commands.records import DecodingOptions
     from pst_cli.weights import Checkpoint
 
 SURE = Guards(temperatures=(0.0,))  # what they doubt is not decoded again
@@ -19,7 +20,7 @@ SURE = Guards(temperatures=(0.0,))  # what they doubt is not decoded again
 
 def timed_translator(
     checkpoint: Checkpoint,
-    request: DecodingRequest,
+    request: DecodingOptions,
     say: Callable[[str], None],
     *,
     fallback: bool,

@@ -9,7 +9,7 @@ from pathlib import Path
 from pst_cli import __version__, console
 from pst_cli.commands.download import fetcher
 from pst_cli.commands.hearing import timed_translator
-from pst_cli.commands.loading import DecodingRequest
+from pst_cli.commands.records import DecodingOptions
 from pst_cli.commands.scoreboard import Board
 from pst_cli.corpus.labels import Labelled, labelled, lacking, said, trusted
 from pst_cli.data.manifest import read_manifest, write_manifest
@@ -25,13 +25,13 @@ KEPT = ".hypotheses.jsonl"  # what stands in the output's place of ".jsonl", whe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(DecodingRequest):
-    """What the command line asked for, its words already checked one by one."""
+class Request(DecodingOptions):
+    """What the command line asked for."""
 
     manifest: Path
     targets: Sequence[str]
     output: Path
-    hypotheses: Path | None
+    hypotheses: Path | None = None
 
     @property
     def kept(self) -> Path:

@@ -1,54 +1,23 @@
-"""What every subcommand that decodes is asked, and the host and method that it gets for it."""
+"""The host and the method that a subcommand gets for what it is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pst_cli.commands.download import fetcher
-from pst_cli.errors import UsageError
 from pst_cli.methods import Drafting, Method, Wish, choose
 from pst_cli.models.device import Place, numbers
 
 if TYPE_CHECKING:
+    from pst_cli.commands.records import DecodingOptions
     from pst_cli.models.context import Context
     from pst_cli.models.host import Host
     from pst_cli.weights import Checkpoint
 
 
-@dataclass(frozen=True, kw_only=True)
-class DecodingRequest:
-    """How to decode, the words already checked one by one."""
-
-    model: str
-    decoding: str
-    draft_model: str | None
-    draft_length: int | None
-    draft_confidence: float | None
-    top_k: int
-    beams: int
-    batch_size: int
-    context: str  # "auto" or one of models.context.CONTEXTS
-    device: str
-    dtype: str
-    offline: bool
-    quiet: bool
-
-    def check(self) -> None:
-        """UsageError for what does not go together."""
-        check_greedy(self.beams, {"--top-k": self.top_k > 1})
-
-
-def check_greedy(beams: int, given: Mapping[str, bool]) -> None:
-    """UsageError where an option that only greedy decoding has was given, and beams too."""
-    option = next((name for name, there in given.items() if there), None)
-    if option and beams > 1:
-        raise UsageError(f"{option} goes with greedy decoding only", hint="leave out --beams")
-
-
 def load(
-    request: DecodingRequest,
+    request: DecodingOptions,
     checkpoint: Checkpoint,
     place: Place,
     say: Callable[[str], None],

@@ -18,11 +18,12 @@ from pst_cli.bench.plot import plot, require_plotting
 from pst_cli.bench.race import Told, silent
 from pst_cli.bench.references import read_references
 from pst_cli.bench.run import Plan, bench
+from pst_cli.commands.bench import BenchOptions
 from pst_cli.commands.download import fetcher
-from pst_cli.commands.loading import check_greedy, choose_context
+from pst_cli.commands.loading import choose_context
 from pst_cli.commands.tables import tables
 from pst_cli.drafters import network_kind, own_drafters
-from pst_cli.errors import UsageError
+from pst_cli.errors import EXIT_OK, UsageError
 from pst_cli.methods import Drafting, Method, load_draft_model, load_kvspn, load_own
 from pst_cli.models.device import choose_device, choose_dtype
 from pst_cli.models.host import Host
@@ -34,38 +35,6 @@ from pst_cli.weights import Checkpoint, locate
 INDENT = 2  # of the JSON document
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the command line asked for, its words already checked one by one."""
-
-    inputs: Sequence[str]
-    target: str
-    source: str | None
-    model: str
-    methods: Sequence[str]
-    named: bool  # whether these were asked for, not merely allowed
-    draft_model: str | None
-    drafters: Sequence[Path]
-    top_k: int
-    draft_length: int | None
-    draft_confidence: float | None
-    rounds: int
-    beams: int
-    batch_size: int
-    context: str  # "auto" or one of models.context.CONTEXTS
-    references: Path | None
-    oracle: bool
-    peers: bool
-    ct2: Path | None
-    json: bool
-    plot: Path | None
-    device: str
-    dtype: str
-    vad: bool
-    offline: bool
-    quiet: bool
-
-
 @dataclass(frozen=True, slots=True)
 class Weights:
     """Where the checkpoints lie."""
@@ -74,10 +43,8 @@ class Weights:
     draft: Checkpoint | None
 
 
-def execute(request: Request) -> None:
-    """Do what was asked; raises PstError where it cannot be done."""
-    greedy = {"--oracle": request.oracle, "--peers": request.peers, "--top-k": request.top_k > 1}
-    check_greedy(request.beams, greedy)
+def execute(request: BenchOptions) -> int:
+    """Do what was asked; the exit code. Raises PstError where it cannot be done."""
     files = find_audio(request.inputs)
     references = _references(request, files)
     if request.plot:
@@ -87,13 +54,13 @@ def execute(request: Request) -> None:
     device = choose_device(request.device)
     dtype = choose_dtype(request.dtype, device)
     weights = _weights(request)
-    check(weights.host.ability, request.model, request.target, request.source)
+    check(weights.host.ability, request.model, request.to, request.source)
     clips = read_clips(files, vad=request.vad)
     host = weights.host.load(device, dtype)
     field = _peers(request, weights, host) if request.peers else Field()
     plan = Plan(
         model=request.model,
-        target=request.target,
+        target=request.to,
         source=request.source,
         rounds=request.rounds,
         batch_size=request.batch_size,
@@ -113,27 +80,28 @@ def execute(request: Request) -> None:
         console.write(json.dumps(report.document(), indent=INDENT, ensure_ascii=False) + "\n")
     else:
         console.write(tables(report))
+    return EXIT_OK
 
 
-def _say(request: Request, text: str) -> None:
+def _say(request: BenchOptions, text: str) -> None:
     if not request.quiet:
         console.stderr().print(f"pst: {text}")
 
 
-def _references(request: Request, files: Sequence[Path]) -> list[str]:
-    if request.references is None:
+def _references(request: BenchOptions, files: Sequence[Path]) -> list[str]:
+    if request.refs is None:
         return []
-    return read_references(request.references, files, request.target)
+    return read_references(request.refs, files, request.to)
 
 
-def _check_drafters(request: Request) -> None:
-    for folder in request.drafters:
+def _check_drafters(request: BenchOptions) -> None:
+    for folder in request.drafters or ():
         if network_kind(folder) is None:
             hint = "name a directory whose config.json says what drafter it is"
             raise UsageError(f"--drafter {console.display(folder)}: no drafter there", hint=hint)
 
 
-def _weights(request: Request) -> Weights:
+def _weights(request: BenchOptions) -> Weights:
     drafting = request.draft_model is not None and "speculative" in request.methods
     wanted = drafting or (request.peers and request.draft_model)
     fetch = fetcher(offline=request.offline)
@@ -142,7 +110,7 @@ def _weights(request: Request) -> Weights:
     return Weights(host, draft)
 
 
-def _methods(request: Request, weights: Weights, host: Host) -> dict[str, Method]:
+def _methods(request: BenchOptions, weights: Weights, host: Host) -> dict[str, Method]:
     """The methods to run against plain, under the names that tell them apart."""
     drafting = Drafting(request.draft_length, request.draft_confidence, request.top_k)
     own = own_drafters(host, weights.host.path)
@@ -153,7 +121,7 @@ def _methods(request: Request, weights: Weights, host: Host) -> dict[str, Method
             found["speculative"] = load_draft_model(weights.draft, host, drafting)
         elif student:
             found["speculative"] = load_own(student, host, weights.host, drafting)
-    folders = [*request.drafters, *own.values()]
+    folders = [*(request.drafters or ()), *own.values()]
     loaded = [(folder, load_kvspn(folder, host, drafting)) for folder in folders]
     names = [method.name for _, method in loaded]
     _check_named(request, [*found, *names])
@@ -164,10 +132,10 @@ def _methods(request: Request, weights: Weights, host: Host) -> dict[str, Method
     return found
 
 
-def _check_named(request: Request, names: Sequence[str]) -> None:
+def _check_named(request: BenchOptions, names: Sequence[str]) -> None:
     """Refuse a method that was asked for by name and that nothing drafts for."""
     missing = [name for name in request.methods if name not in ("plain", *names)]
-    if not request.named or not missing:
+    if request.method_names is None or not missing:
         return
     if missing[0] == "speculative":
         hint = "add --draft-model tiny, or whichever smaller model is to draft"
@@ -179,7 +147,7 @@ def _check_named(request: Request, names: Sequence[str]) -> None:
     )
 
 
-def _peers(request: Request, weights: Weights, host: Host) -> Field:
+def _peers(request: BenchOptions, weights: Weights, host: Host) -> Field:
     for name, found in ((request.model, weights.host), (request.draft_model, weights.draft)):
         if name and found and found.adapter:
             hint = f"merge it first: pst export {console.display(name)} --output DIR; "

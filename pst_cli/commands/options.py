@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -137,12 +137,12 @@ def language(code: str, flag: str) -> str:
 
 def languages(codes: str | None, flag: str) -> tuple[str, ...] | None:
     """The languages in a comma-separated list, each once, in order; None where none was given."""
-    if codes is None:
-        return None
-    found = tuple(dict.fromkeys(code.strip() for code in codes.split(",") if code.strip()))
-    if not found:
-        raise UsageError(f"{flag} names no language", hint=f"one or more of {CODES}")
-    return tuple(language(code, flag) for code in found)
+    return None if codes is None else listed(codes, list(LANGUAGES), flag, "language")
+
+
+def formats(names: str) -> tuple[str, ...]:
+    """The formats in a comma-separated list, each once, in order."""
+    return listed(names.lower(), FORMAT_NAMES, "--format", "format")
 
 
 def known(word: str, words: Sequence[str], flag: str) -> str:
@@ -152,89 +152,16 @@ def known(word: str, words: Sequence[str], flag: str) -> str:
     return word
 
 
-def formats(names: str) -> tuple[str, ...]:
-    """The formats in a comma-separated list, each once, in order."""
-    wanted = tuple(dict.fromkeys(name.strip().lower() for name in names.split(",") if name.strip()))
-    unknown = [name for name in wanted if name not in FORMAT_NAMES]
-    if unknown or not wanted:
-        bad = unknown[0] if unknown else names
-        hint = f"one or more of {', '.join(FORMAT_NAMES)}"
-        raise UsageError(f"--format {bad}: not a format pst writes", hint=hint)
-    return wanted
+def listed(given: str, words: Sequence[str], flag: str, kind: str) -> tuple[str, ...]:
+    """The words of a comma-separated list, each once, in order, all of them among `words`.
 
-
-def work_command(default: str, *, to_files: bool, default_style: str) -> Callable[..., None]:
-    """The function behind `translate` and `subtitle`: one signature, two sets of defaults.
-
-    `default` is the format if none is named, `to_files` whether it goes to a file beside the input
-    rather than to stdout, `default_style` what its cues keep to.
+    UsageError names `flag`, the `kind` of thing that it takes, and `words`.
     """
-
-    def work(
-        inputs: Inputs,
-        to: Targets,
-        source: From = None,
-        bilingual: Bilingual = False,
-        track: Track = None,
-        model: Model = DEFAULT_MODEL,
-        format_names: Formats = None,
-        style: StyleName = default_style,
-        bom: Bom = False,
-        crlf: Crlf = False,
-        output: Output = None,
-        output_dir: OutputDir = None,
-        device: Device = "auto",
-        dtype: Dtype = "auto",
-        decoding: Decoding = "auto",
-        draft_model: DraftModel = None,
-        draft_length: DraftLength = None,
-        draft_confidence: DraftConfidence = None,
-        top_k: TopK = 1,
-        beams: Beams = 1,
-        batch_size: BatchSize = 8,
-        vad: Vad = True,
-        context: Context = "auto",
-        skip_existing: SkipExisting = False,
-        offline: Offline = False,
-        quiet: Quiet = False,
-        debug: Debug = False,
-    ) -> None:
-        del debug  # read where errors are told
-        wanted = formats(format_names) if format_names is not None else ()
-        targets, spoken = languages(to, "--to"), source and language(source, "--from")
-        style = known(style, list(STYLES), "--style")
-        from pst_cli.commands.work import Request, execute  # loads torch
-
-        request = Request(
-            inputs=inputs,
-            targets=targets or (),
-            source=spoken,
-            bilingual=bilingual,
-            track=track,
-            model=model,
-            formats=wanted,
-            default=default,
-            to_files=to_files,
-            output=output,
-            output_dir=output_dir,
-            style=style,
-            bom=bom,
-            crlf=crlf,
-            device=device,
-            dtype=dtype,
-            decoding=known(decoding, DECODINGS, "--decoding"),
-            draft_model=draft_model,
-            draft_length=draft_length,
-            draft_confidence=draft_confidence,
-            top_k=top_k,
-            beams=beams,
-            batch_size=batch_size,
-            vad=vad,
-            context=known(context, CONTEXTS, "--context"),
-            skip_existing=skip_existing,
-            offline=offline,
-            quiet=quiet,
-        )
-        raise typer.Exit(execute(request))
-
-    return work
+    found = tuple(dict.fromkeys(word.strip() for word in given.split(",") if word.strip()))
+    hint = f"one or more of {', '.join(words)}"
+    if not found:
+        raise UsageError(f"{flag} names no {kind}", hint=hint)
+    for word in found:
+        if word not in words:
+            raise UsageError(f"{flag} {word}: not a {kind} pst knows", hint=hint)
+    return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pst_cli import __version__, console
 from pst_cli.commands.download import fetcher
+from pst_cli.commands.evaluate import EvaluateOptions
 from pst_cli.commands.hearing import timed_translator
-from pst_cli.commands.loading import DecodingRequest
 from pst_cli.commands.scoreboard import Board, scoreboard
 from pst_cli.data.manifest import Utterance, read_manifest
 from pst_cli.errors import EXIT_FAILED, EXIT_OK, DataError
@@ -29,26 +29,8 @@ from pst_cli.weights import Checkpoint, locate
 INDENT = 2  # of the JSON document
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request(DecodingRequest):
-    """What the command line asked for, its words already checked one by one."""
-
-    manifest: Path
-    targets: Sequence[str] | None
-    sources: Sequence[str] | None
-    limit: int | None
-    hypotheses: Path | None
-    fallback: bool
-    times: int | None  # clips of each language
-    report: Path | None
-    samples: int  # of each direction, in the report
-    command: str
-    json: bool
-
-
-def execute(request: Request) -> int:
+def execute(request: EvaluateOptions) -> int:
     """Do what was asked; the exit code. Raises PstError where nothing can be scored."""
-    request.check()
     if request.report:
         check_writable(request.report.parent)
     utterances = read_manifest(request.manifest)
@@ -74,7 +56,7 @@ def execute(request: Request) -> int:
 
 
 def _able(
-    tasks: Sequence[Task], checkpoint: Checkpoint, request: Request, board: Board
+    tasks: Sequence[Task], checkpoint: Checkpoint, request: EvaluateOptions, board: Board
 ) -> list[Task]:
     """The tasks that the host can do; one line each tells what is left out or doubtful."""
     able = checkpoint.ability
@@ -93,7 +75,7 @@ def _tell_silent(utterances: Sequence[Utterance], board: Board) -> None:
         board.say(f"utterances without sound, left out: {silent}")
 
 
-def _header(request: Request, translator: TimedTranslator) -> Header:
+def _header(request: EvaluateOptions, translator: TimedTranslator) -> Header:
     """All that decides what is said; weights by their hash, since a name may get new ones."""
     return {
         "manifest": digest(request.manifest),
@@ -141,7 +123,7 @@ def _present(path: Path) -> str:
 
 
 def _report(
-    tasks: Sequence[Task], record: Record, request: Request, translator: TimedTranslator
+    tasks: Sequence[Task], record: Record, request: EvaluateOptions, translator: TimedTranslator
 ) -> Report:
     scored = rows(tasks, record.texts)
     if not scored:
@@ -164,7 +146,7 @@ def _report(
 def _times(
     tasks: Sequence[Task],
     record: Record,
-    request: Request,
+    request: EvaluateOptions,
     translator: TimedTranslator,
     board: Board,
 ) -> list[Times] | None:
@@ -190,7 +172,7 @@ def _page(
     report: Report,
     tasks: Sequence[Task],
     record: Record,
-    request: Request,
+    request: EvaluateOptions,
     translator: TimedTranslator,
 ) -> str:
     making = Making(

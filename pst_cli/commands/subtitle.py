@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import typer
 
-from pst_cli.commands.options import work_command
+from pst_cli.commands import options
+from pst_cli.commands.records import command
+from pst_cli.commands.translate import TranslateOptions, run
 
 HELP = """Translate speech into subtitles.
 
@@ -13,6 +18,16 @@ cues that keep to --style netflix.
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class SubtitleOptions(TranslateOptions):
+    """What `pst subtitle` takes."""
+
+    default: ClassVar[str] = "srt"
+    to_files: ClassVar[bool] = True
+
+    style: options.StyleName = "netflix"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("subtitle", help=HELP)(work_command("srt", to_files=True, default_style="netflix"))
+    app.command("subtitle", help=HELP)(command(SubtitleOptions, run))

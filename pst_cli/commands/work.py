@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pst_cli import console
 from pst_cli.audio import find_audio
 from pst_cli.batch import Look, Skipped, document, split_done, wanted, write_results
 from pst_cli.commands.download import fetcher
-from pst_cli.commands.loading import DecodingRequest, choose_context, load
+from pst_cli.commands.loading import choose_context, load
+from pst_cli.commands.translate import TranslateOptions
 from pst_cli.commands.view import View
 from pst_cli.errors import EXIT_FAILED, EXIT_OK, UsageError
 from pst_cli.files import Wanted, translate
@@ -21,56 +22,16 @@ from pst_cli.outputs import UNKNOWN, Job, Version, check_writable, plan, version
 from pst_cli.pipeline import Event, Finished, Heard
 from pst_cli.subtitles.cues import cues
 from pst_cli.subtitles.formats import Meta, Writing, stream
-from pst_cli.subtitles.styles import PLAIN, style_for
+from pst_cli.subtitles.styles import style_for
 from pst_cli.translator import Options, Translator
 from pst_cli.types import Segment
 from pst_cli.weights import locate
 
 STDIN = "-"
-CUE_FORMATS = {"srt", "vtt", "ass"}  # what is not made of segments
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request(DecodingRequest):
-    """What the command line asked for, its words already checked one by one."""
-
-    inputs: Sequence[str]
-    targets: tuple[str, ...]
-    source: str | None
-    bilingual: bool
-    formats: tuple[str, ...]  # empty: the subcommand's own, `default`
-    default: str
-    to_files: bool  # whether the default goes to a file rather than to stdout
-    output: str | None
-    output_dir: Path | None
-    style: str
-    bom: bool
-    crlf: bool
-    track: int | None
-    vad: bool
-    skip_existing: bool
-
-    def check(self) -> None:
-        """UsageError for what does not go together."""
-        super().check()
-        if self.bilingual and self.source in self.targets:
-            hint = "name two languages, or leave out --bilingual for a transcript"
-            raise UsageError(f"--bilingual: from {self.source} to {self.source} is one", hint=hint)
-
-    @property
-    def aligned(self) -> bool:
-        """Whether it matters when words are spoken: not where cues are segments, or are none."""
-        cues_wanted = self.bilingual or {*(self.formats or (self.default,))} & CUE_FORMATS
-        return self.style != PLAIN.name and bool(cues_wanted)
-
-    @property
-    def look(self) -> Look:
-        return Look(self.model, self.style, Writing(self.bom, self.crlf))
-
-
-def execute(request: Request) -> int:
+def execute(request: TranslateOptions) -> int:
     """Do what was asked; the exit code. Raises PstError where nothing could be started."""
-    request.check()
     files = find_audio(request.inputs)
     jobs = _jobs(request, files)
     todo, done = split_done(jobs) if jobs and request.skip_existing else (jobs, [])
@@ -86,7 +47,7 @@ def execute(request: Request) -> int:
     return EXIT_FAILED if view.failed else EXIT_OK
 
 
-def _jobs(request: Request, files: Sequence[Path]) -> list[Job] | None:
+def _jobs(request: TranslateOptions, files: Sequence[Path]) -> list[Job] | None:
     """Where results go, or None for stdout."""
     formats = request.formats or (request.default,)
     one = len(files) == 1 and len(formats) == 1
@@ -105,7 +66,7 @@ def _jobs(request: Request, files: Sequence[Path]) -> list[Job] | None:
     return _planned(request, files, formats)
 
 
-def _named(request: Request, file: Path, path: Path) -> list[Job]:
+def _named(request: TranslateOptions, file: Path, path: Path) -> list[Job]:
     """The one result goes to `path`, whichever language is heard."""
     check_writable(path.parent)
     (name,) = request.formats or (request.default,)
@@ -113,7 +74,9 @@ def _named(request: Request, file: Path, path: Path) -> list[Job]:
     return [Job(file, version, {name: path}) for version in may_be]
 
 
-def _planned(request: Request, files: Sequence[Path], formats: tuple[str, ...]) -> list[Job]:
+def _planned(
+    request: TranslateOptions, files: Sequence[Path], formats: tuple[str, ...]
+) -> list[Job]:
     roots = [Path(name) for name in request.inputs if Path(name).is_dir()]
     named = [Path("stdin") if str(file) == STDIN else file for file in files]
     may_be = versions(request.targets, request.source, bilingual=request.bilingual)
@@ -124,17 +87,17 @@ def _planned(request: Request, files: Sequence[Path], formats: tuple[str, ...]) 
     return [replace(job, source=real[job.source]) for job in jobs]
 
 
-def _to_files(request: Request, jobs: Sequence[Job], view: View) -> None:
+def _to_files(request: TranslateOptions, jobs: Sequence[Job], view: View) -> None:
     events = translate(wanted(jobs), _translator(request, view))
-    for event in write_results(events, jobs, request.look):
+    for event in write_results(events, jobs, _look(request)):
         view.show(event)
 
 
-def _to_stdout(request: Request, file: Path, view: View) -> None:
+def _to_stdout(request: TranslateOptions, file: Path, view: View) -> None:
     """Text as it is decoded, where a document can be begun before all is known."""
     (name,), (target,) = request.formats or (request.default,), request.targets
     heard = _Hearing(translate([Wanted(file, (target,))], _translator(request, view)), view)
-    look = request.look
+    look = _look(request)
     if request.bilingual or name == "json":  # JSON's head names the language heard
         said = heard.whole()
         if not view.failed:
@@ -148,6 +111,10 @@ def _to_stdout(request: Request, file: Path, view: View) -> None:
     shown = cues(segments, target, style_for(look.style, target))
     for chunk in stream(name, segments, shown, meta, look.writing):
         console.write(chunk)
+
+
+def _look(request: TranslateOptions) -> Look:
+    return Look(request.model, request.style, Writing(request.bom, request.crlf))
 
 
 class _Hearing:
@@ -176,7 +143,7 @@ class _Hearing:
                 self.source = event.source
 
 
-def _translator(request: Request, view: View) -> Translator:
+def _translator(request: TranslateOptions, view: View) -> Translator:
     """Find, check and load the host, and what drafts for it."""
     place = choose_place(request.device, request.dtype)
     checkpoint = locate(request.model, fetcher(offline=request.offline))

@@ -100,17 +100,20 @@ class HostOptions(TrainOptions):
     def named(self) -> str:
         return self.model
 
+    def check(self) -> None:
+        super().check()
+        options.known(self.encoder, LEARNING, "--encoder")
+        options.known(self.decoder, LEARNING, "--decoder")
+        options.known(self.save, SAVES, "--save")
+        options.known(self.context, CONTEXTS, "--context")
+
     def plan(self) -> HostPlan:
-        """As the recipe takes it; UsageError for words that mean nothing."""
+        """As the recipe takes it."""
         from pst_cli.training.adapting import Adapting
         from pst_cli.training.lessons.host import HostWeights
         from pst_cli.training.plan import Mixing
         from pst_cli.training.recipes.host import HostPlan
 
-        options.known(self.encoder, LEARNING, "--encoder")
-        options.known(self.decoder, LEARNING, "--decoder")
-        options.known(self.save, SAVES, "--save")
-        options.known(self.context, CONTEXTS, "--context")
         return HostPlan(
             adapting=Adapting(
                 encoder=self.encoder,  # type: ignore[arg-type]

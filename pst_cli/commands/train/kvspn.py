@@ -123,19 +123,25 @@ class KVSPNOptions(TrainOptions):
     def named(self) -> str:
         return self.model
 
-    def plan(self, taught: Taught) -> KVSPNPlan:
-        """As the recipe takes it; UsageError for words that mean nothing.
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The languages to draft in."""
+        return options.languages(self.to, "--to") or ()
 
-        `taught` is the context that the host declares.
-        """
-        from pst_cli.training.lessons.kvspn import DraftWeights
-        from pst_cli.training.recipes.kvspn import Form, KVSPNPlan
-
+    def check(self) -> None:
+        super().check()
         options.known(self.memory, MEMORIES, "--memory")
         options.known(self.cross, CROSSES, "--cross")
         options.known(self.feed, FEEDS, "--feed")
         options.known(self.init, INITS, "--init")
         options.known(self.context, ("auto", *CONTEXTS), "--context")
+        options.languages(self.to, "--to")
+
+    def plan(self, taught: Taught) -> KVSPNPlan:
+        """As the recipe takes it; `taught` is the context that the host declares."""
+        from pst_cli.training.lessons.kvspn import DraftWeights
+        from pst_cli.training.recipes.kvspn import Form, KVSPNPlan
+
         context = taught if self.context == "auto" else self.context
         return KVSPNPlan(
             form=Form(
@@ -150,7 +156,7 @@ class KVSPNOptions(TrainOptions):
                 init=self.init,  # type: ignore[arg-type]
             ),
             weights=DraftWeights(self.label_weight, self.kl_weight, self.later),
-            targets=options.languages(self.to, "--to") or (),
+            targets=self.targets,
             references=self.references,
             power=self.balance,
             context=context,  # type: ignore[arg-type]

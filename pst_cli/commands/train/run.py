@@ -12,12 +12,11 @@ from types import FrameType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pst_cli import console
-from pst_cli.commands import options
 from pst_cli.commands.download import fetcher
 from pst_cli.commands.train.context import ContextOptions
 from pst_cli.commands.train.host import HostOptions
 from pst_cli.commands.train.kvspn import KVSPNOptions
-from pst_cli.commands.train.shared import PRECISIONS, TrainOptions
+from pst_cli.commands.train.shared import TrainOptions
 from pst_cli.commands.train.student import StudentOptions
 from pst_cli.errors import EXIT_INTERRUPTED, EXIT_OK, OutputError, UsageError
 from pst_cli.models.adapter import CONFIG
@@ -36,8 +35,6 @@ SHOWN = ("loss", "st", "mt", "accuracy", "agreement", "acceptance 1", "acceptanc
 
 def execute(given: TrainOptions) -> int:
     """Do what was asked; the exit code. Raises PstError where it cannot be done."""
-    options.known(given.precision, PRECISIONS, "--precision")
-    options.known(given.device, ("auto", "cpu"), "--device")
     check_writable(given.output)
     order = _order(given)
     student = [_locate(given.student, given)] if isinstance(given, StudentOptions) else []

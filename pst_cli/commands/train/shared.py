@@ -1,48 +1,21 @@
-"""Options that every kind of training takes, and how a record of options becomes a command."""
+"""Options that every kind of training takes."""
 
 from __future__ import annotations
 
-import inspect
-import shlex
-import sys
 import tomllib
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import typer
 
 from pst_cli import console
 from pst_cli.commands import options
+from pst_cli.commands.records import CommonOptions
 from pst_cli.errors import UsageError
 
 SHIPPED = Path(__file__).parents[2] / "training" / "recipes"  # configurations with a name
 PRECISIONS = ("auto", "float32", "bfloat16")
-
-
-def command(kind: type[TrainOptions]) -> Callable[..., None]:
-    """A function that Typer reads the fields of `kind` from, as options, and that runs one."""
-
-    def run(**given: Any) -> None:
-        from pst_cli.commands.train.run import execute  # loads torch
-
-        raise typer.Exit(execute(kind(**given)))
-
-    hints = get_type_hints(kind, include_extras=True)
-    run.__annotations__ = {one.name: hints[one.name] for one in fields(kind)}
-    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(
-                one.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if one.default is MISSING else one.default,
-                annotation=hints[one.name],
-            )
-            for one in fields(kind)
-        ]
-    )
-    return run
 
 
 def _defaults(context: typer.Context, path: Path | None) -> Path | None:
@@ -68,7 +41,7 @@ def _defaults(context: typer.Context, path: Path | None) -> Path | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions:
+class TrainOptions(CommonOptions):
     """What all three take."""
 
     manifests: Annotated[
@@ -161,9 +134,11 @@ class TrainOptions:
             help="TOML file of options, or base-m2m; those on the command line count more.",
         ),
     ] = None
-    offline: options.Offline = False
-    quiet: options.Quiet = False
-    debug: options.Debug = False
+
+    def check(self) -> None:
+        super().check()
+        options.known(self.precision, PRECISIONS, "--precision")
+        options.known(self.device, ("auto", "cpu"), "--device")
 
     @property
     def rate(self) -> float:
@@ -174,11 +149,6 @@ class TrainOptions:
     def named(self) -> str:
         """The model to begin from, or to learn from, as it was named."""
         raise NotImplementedError
-
-    @property
-    def command(self) -> str:
-        """That was typed."""
-        return shlex.join(["pst", *sys.argv[1:]])
 
 
 Rank = Annotated[int, typer.Option("--rank", min=1, help="LoRA's.")]

@@ -58,15 +58,15 @@ class StudentOptions(TrainOptions):
     def named(self) -> str:
         return self.teacher
 
-    def plan(self, student: Checkpoint, taught: Taught) -> StudentPlan:
-        """As the recipe takes it; UsageError for words that mean nothing.
+    def check(self) -> None:
+        super().check()
+        options.known(self.context, ("auto", *CONTEXTS), "--context")
 
-        `taught` is the context that the teacher declares.
-        """
+    def plan(self, student: Checkpoint, taught: Taught) -> StudentPlan:
+        """As the recipe takes it; `taught` is the context that the teacher declares."""
         from pst_cli.training.lessons.student import StudentWeights
         from pst_cli.training.recipes.student import StudentPlan
 
-        options.known(self.context, ("auto", *CONTEXTS), "--context")
         context = taught if self.context == "auto" else self.context
         return StudentPlan(
             student=student,
