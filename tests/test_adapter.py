@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import pytest
@@ -258,14 +259,15 @@ def test_an_adapter_drafts_for_its_host(pst, speech, adapted, talking_checkpoint
     assert "speculative" in done.err
 
 
-def test_the_bench_runs_adapters_but_not_peers_on_them(pst, speech, adapted):
-    asked = ("bench", speech, "--to", "en", "--model", adapted, "--rounds", 1, "--json")
-    done = pst(*asked)
+def test_the_bench_runs_adapters_and_merges_them_for_peers(pst, speech, adapted, monkeypatch):
+    for package in ("faster_whisper", "whisper"):
+        monkeypatch.setitem(sys.modules, package, None)
+    asked = ("bench", speech, "--to", "fr", "--model", adapted, "--rounds", 1, "--json", "--peers")
+    done = pst(*asked, "--draft-model", adapted)
     assert done.code == 0, done.err
-    error = pst(*asked, "--peers")
-    assert error.code == 2
-    assert "--peers" in error.err
-    assert f"pst export {adapted} --output DIR" in error.err
+    rows = {row["method"]: row for row in json.loads(done.out)["rows"]}
+    assert rows["transformers"]["failed"] is rows["transformers-assisted"]["failed"] is None
+    assert rows["transformers"]["exact_match_tokens"] == 1.0  # of what the adapter says
 
 
 def test_the_store_takes_an_adapter_for_weights(pst, adapted):

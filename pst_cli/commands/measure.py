@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pst_cli import console
 from pst_cli.audio import find_audio
@@ -24,6 +25,7 @@ from pst_cli.commands.loading import choose_context
 from pst_cli.commands.tables import tables
 from pst_cli.drafters import network_kind, own_drafters
 from pst_cli.errors import EXIT_OK, UsageError
+from pst_cli.export import ExportOptions, export
 from pst_cli.methods import Drafting, Method, load_draft_model, load_kvspn, load_own
 from pst_cli.models.device import choose_device, choose_dtype
 from pst_cli.models.host import Host
@@ -57,8 +59,20 @@ def execute(request: BenchOptions) -> int:
     check(weights.host.ability, request.model, request.to, request.source)
     clips = read_clips(files, vad=request.vad)
     host = weights.host.load(device, dtype)
-    field = _peers(request, weights, host) if request.peers else Field()
-    plan = Plan(
+    methods = _methods(request, weights, host)
+    with _field(request, weights, host) as field, _progress(request.quiet) as told:
+        report = bench(host, methods, clips, _plan(request, host, field, references), told)
+    if request.plot:
+        plot(report, request.plot)
+    if request.json:
+        console.write(json.dumps(report.document(), indent=INDENT, ensure_ascii=False) + "\n")
+    else:
+        console.write(tables(report))
+    return EXIT_OK
+
+
+def _plan(request: BenchOptions, host: Host, field: Field, references: Sequence[str]) -> Plan:
+    return Plan(
         model=request.model,
         target=request.to,
         source=request.source,
@@ -72,15 +86,6 @@ def execute(request: BenchOptions) -> int:
         peers=field.peers,
         missing=field.missing,
     )
-    with _progress(request.quiet) as told:
-        report = bench(host, _methods(request, weights, host), clips, plan, told)
-    if request.plot:
-        plot(report, request.plot)
-    if request.json:
-        console.write(json.dumps(report.document(), indent=INDENT, ensure_ascii=False) + "\n")
-    else:
-        console.write(tables(report))
-    return EXIT_OK
 
 
 def _say(request: BenchOptions, text: str) -> None:
@@ -147,23 +152,32 @@ def _check_named(request: BenchOptions, names: Sequence[str]) -> None:
     )
 
 
-def _peers(request: BenchOptions, weights: Weights, host: Host) -> Field:
-    for name, found in ((request.model, weights.host), (request.draft_model, weights.draft)):
-        if name and found and found.adapter:
-            hint = f"merge it first: pst export {console.display(name)} --output DIR; "
-            hint += "or compare a stock model, as with --model base"
-            raise UsageError(f"--peers: {console.display(name)} is an adapter", hint=hint)
+@contextmanager
+def _field(request: BenchOptions, weights: Weights, host: Host) -> Iterator[Field]:
+    """The peers that were asked for; adapters, which they cannot open, are merged for them."""
+    if not request.peers:
+        yield Field()
+        return
     given = Path(request.model)
     own = given.is_dir() and layout.tell(given) is layout.Layout.CTRANSLATE2
-    setting = Setting(
-        checkpoint=weights.host.host,
-        draft=weights.draft.host if weights.draft else None,
-        ct2=request.ct2 or (given if own else None),
-        device=str(host.device),
-        dtype=host.dtype,
-        tokens=host.tokens,
-    )
-    return load_peers(setting)
+    with TemporaryDirectory(prefix="pst-bench-", ignore_cleanup_errors=True) as folder:
+        setting = Setting(
+            checkpoint=_whole(weights.host, Path(folder, "host")),
+            draft=_whole(weights.draft, Path(folder, "draft")) if weights.draft else None,
+            ct2=request.ct2 or (given if own else None),
+            device=str(host.device),
+            dtype=host.dtype,
+            tokens=host.tokens,
+        )
+        yield load_peers(setting)
+
+
+def _whole(checkpoint: Checkpoint, place: Path) -> Path:
+    """The directory of a model's whole weights: its own, or `place`, where they are merged."""
+    if not checkpoint.adapter:
+        return checkpoint.host
+    export(checkpoint, place, ExportOptions())
+    return place
 
 
 @contextmanager
