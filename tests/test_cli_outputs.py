@@ -33,6 +33,13 @@ def test_one_stderr_line_names_model_device_dtype_and_decoding(translate, talkin
     assert done.err == f"pst: model {talking_checkpoint}, device cpu, float32, plain, to en\n"
 
 
+def test_a_processor_that_only_imitates_bfloat16_is_told_to_be_slow_at_it(translate, monkeypatch):
+    monkeypatch.setattr("pst_cli.models.device._multiplies_bfloat16", lambda: False)
+    done = translate("clip.wav", "--device", "cpu", "--dtype", "bfloat16")
+    assert (done.code, done.out) == (0, f"{SENTENCE}\n")
+    assert "--dtype float32 is faster" in done.err
+
+
 def test_quiet_says_nothing_where_all_went_well(translate):
     done = translate("clip.wav", "--quiet", to="fr")
     assert (done.code, done.err) == (0, "")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pst_cli.commands.download import fetcher
 from pst_cli.methods import Drafting, Method, Wish, choose
-from pst_cli.models.device import Place, numbers
+from pst_cli.models.device import Place, emulates, numbers
 
 if TYPE_CHECKING:
     from pst_cli.commands.records import DecodingOptions
@@ -32,6 +32,8 @@ def load(
     wish = Wish(request.decoding, request.draft_model)
     method = choose(wish, host, checkpoint, drafting, fetcher(offline=request.offline))
     say(f"model {request.model}, device {place.device}, {numbers(place.dtype)}, {method.name}{aim}")
+    if emulates(place):
+        say("this processor has no bfloat16 of its own: --dtype float32 is faster")
     if request.top_k > 1:
         say(f"--top-k {request.top_k} is lossy: the text may differ from plain decoding's")
     return host, method

@@ -59,9 +59,7 @@ def choose_dtype(name: str, device: str) -> torch.dtype:
     if name == "auto":
         if device != "cpu":
             return torch.float16
-        able = torch.cpu.get_capabilities()
-        native = able.get("avx512_bf16") or able.get("amx_bf16")
-        return torch.bfloat16 if native else torch.float32
+        return torch.bfloat16 if _multiplies_bfloat16() else torch.float32
     if name not in DTYPES:
         choices = ", ".join(["auto", *DTYPES])
         raise UsageError(f"--dtype {name}: not a number format", hint=f"one of {choices}")
@@ -69,3 +67,13 @@ def choose_dtype(name: str, device: str) -> torch.dtype:
         hint = "use --dtype bfloat16 or float32"
         raise UsageError("--dtype float16 is slow and imprecise on a processor", hint=hint)
     return DTYPES[name]
+
+
+def emulates(place: Place) -> bool:
+    """Whether a processor computes in numbers that it does not know itself, which is slow."""
+    return place.device == "cpu" and place.dtype == torch.bfloat16 and not _multiplies_bfloat16()
+
+
+def _multiplies_bfloat16() -> bool:
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
