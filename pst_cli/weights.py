@@ -17,6 +17,7 @@ from pst_cli.models.adapter import (
     read_state,
 )
 from pst_cli.models.host import Host, ability
+from pst_cli.models.products import approximate, exact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,10 +72,8 @@ class Checkpoint:
 
         One that `drafts` for another may err, and is quicker for it.
         """
-        host = Host.load(self.host, device, dtype, self.adapter)
-        if drafts:
-            host.decoder.round()
-        return host
+        layout = approximate if drafts else exact
+        return Host.load(self.host, device, dtype, self.adapter, layout)
 
 
 def locate(name: str, fetch: Callable[[str], Path]) -> Checkpoint:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pst_cli.decoding.length import DraftLength, SharedLength
     from pst_cli.models.heads import Heads
     from pst_cli.models.kvspn import KVSPN
-    from pst_cli.models.linear import Affine, Rounded
+    from pst_cli.models.linear import Affine
     from pst_cli.models.memory import Memory, Pair
     from pst_cli.models.session import Session
 
@@ -47,7 +47,7 @@ class KVSPNDrafter:
         self.network, self.heads, self.session = network, heads, session
         self.guide, self.length = guide, length
         self._own = network.hear(encoded)
-        self._said: tuple[Affine | Rounded, Guide] | None = None
+        self._said: tuple[Affine, Guide] | None = None
 
     def draft(self, rows: Rows, room: Sequence[int]) -> list[Draft]:
         length = min(self.length.next(rows), max(0, min(room)))
@@ -58,7 +58,7 @@ class KVSPNDrafter:
         self.length.drafted(rows, [draft.tokens for draft in drafts])
         return drafts
 
-    def vocabulary(self, rows: Rows) -> tuple[Affine | Rounded, Guide]:
+    def vocabulary(self, rows: Rows) -> tuple[Affine, Guide]:
         """The output head for all that `rows` may say, and its guide: the same from first to last.
 
         Rows leave and never come, so what fits the first of them fits all that follow.

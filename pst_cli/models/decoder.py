@@ -7,18 +7,23 @@ takes several tokens a row at positions of the row's own, which is what verifyin
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pst_cli.models.attention import QUERIES, attend, attend_few, queries
 from pst_cli.models.cache import KVCache
-from pst_cli.models.linear import Affine, Norm, Rounded, State, attend, attend_few, queries
+from pst_cli.models.linear import Affine, Norm, State
+from pst_cli.models.products import exact
 from pst_cli.models.sharing import Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pst_cli.models.products import Layout
 
 
 def split_heads(states: Tensor, heads: int) -> Tensor:
@@ -56,6 +61,18 @@ def attend_window(
     return attended.reshape(beams.shape).transpose(1, 2).flatten(0, 1)
 
 
+@lru_cache(maxsize=8)
+def visible(limit: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """What is added to the scores of each slot, (positions, slots), for a query at each position.
+
+    0 up to its own slot, minus infinity behind it. Fused attention wants it so; from a mask of
+    booleans it would make this anew in every layer of every pass.
+    """
+    with torch.inference_mode(False):
+        shape = limit + QUERIES, limit  # queries that a pass is filled up with may stand behind
+        return torch.full(shape, float("-inf"), dtype=dtype, device=device).triu(1)
+
+
 class Step:
     """Where the tokens of one pass stand: their positions, and which slots each may see.
 
@@ -66,14 +83,17 @@ class Step:
     def __init__(self, starts: Sequence[int], width: int, cache: KVCache) -> None:
         """Row r carries `width` tokens at positions starts[r] .. starts[r] + width - 1."""
         cache.reserve(max(starts) + width)
-        device = cache.keys.device
+        keys, wide = cache.keys, queries(width, cache.keys)
+        seen = visible(cache.limit, keys.dtype, keys.device)[:, : cache.slots]
         self.start = starts[0] if min(starts) == max(starts) else None
-        first = torch.tensor(starts, device=device)
-        self.positions = first[:, None] + torch.arange(width, device=device)  # (rows, seq)
-        slots = torch.arange(cache.slots, device=device)
-        ahead = first[:, None] + torch.arange(queries(width, cache.keys), device=device)
-        # (rows, 1, at least seq, slots), True where a query may look
-        self.mask = (slots <= ahead[:, :, None])[:, None]
+        if self.start is not None:  # a view serves all rows
+            ahead = torch.arange(self.start, self.start + wide, device=keys.device)[None]
+            self.mask = seen[None, None, self.start : self.start + wide]
+        else:
+            first = torch.tensor(starts, device=keys.device)[:, None]
+            ahead = first + torch.arange(wide, device=keys.device)
+            self.mask = seen[ahead][:, None]  # (rows or 1, 1, at least seq, slots); see `visible`
+        self.positions = ahead[:, :width]  # (rows or 1, seq)
 
     def attend(
         self, cache: KVCache, layer: int, query: Tensor, key: Tensor, value: Tensor
@@ -93,19 +113,19 @@ class Step:
 class DecoderLayer:
     """Self-attention over the cache, cross-attention to the sound, feed-forward; all pre-norm."""
 
-    def __init__(self, state: State, index: int, heads: int) -> None:
+    def __init__(self, state: State, index: int, heads: int, layout: Layout) -> None:
         prefix = f"layers.{index}"
         self.index, self.heads = index, heads
         self.self_norm = Norm.read(state, f"{prefix}.self_attn_layer_norm")
-        self.self_qkv = Affine.fused(state, f"{prefix}.self_attn", "qkv")
-        self.self_out = Affine.read(state, f"{prefix}.self_attn.out_proj")
+        self.self_qkv = Affine.fused(state, f"{prefix}.self_attn", "qkv", layout)
+        self.self_out = Affine.read(state, f"{prefix}.self_attn.out_proj", layout)
         self.cross_norm = Norm.read(state, f"{prefix}.encoder_attn_layer_norm")
-        self.cross_q = Affine.read(state, f"{prefix}.encoder_attn.q_proj")
-        self.cross_kv = Affine.fused(state, f"{prefix}.encoder_attn", "kv")
-        self.cross_out = Affine.read(state, f"{prefix}.encoder_attn.out_proj")
+        self.cross_q = Affine.read(state, f"{prefix}.encoder_attn.q_proj", layout)
+        self.cross_kv = Affine.fused(state, f"{prefix}.encoder_attn", "kv", layout)
+        self.cross_out = Affine.read(state, f"{prefix}.encoder_attn.out_proj", layout)
         self.ffn_norm = Norm.read(state, f"{prefix}.final_layer_norm")
-        self.ffn_in = Affine.read(state, f"{prefix}.fc1")
-        self.ffn_out = Affine.read(state, f"{prefix}.fc2")
+        self.ffn_in = Affine.read(state, f"{prefix}.fc1", layout)
+        self.ffn_out = Affine.read(state, f"{prefix}.fc2", layout)
 
     def cross(self, encoded: Tensor) -> Tensor:
         """Cross-attention keys and values of windows: (2, rows, heads, frames, head_dim)."""
@@ -136,20 +156,13 @@ class DecoderLayer:
 class Decoder:
     """The whole decoder; holds weights only, so one serves any number of caches."""
 
-    def __init__(self, state: State, layers: int, heads: int) -> None:
+    def __init__(self, state: State, layers: int, heads: int, layout: Layout = exact) -> None:
         """`state` names tensors as transformers' `model.decoder` does, without that prefix."""
         self.embedding = state["embed_tokens.weight"]  # (vocabulary, d_model)
         self.positions = state["embed_positions.weight"]  # (limit, d_model)
-        self.layers = [DecoderLayer(state, index, heads) for index in range(layers)]
+        self.layers = [DecoderLayer(state, index, heads, layout) for index in range(layers)]
         self.norm = Norm.read(state, "layer_norm")
-        self.head = Affine(self.embedding)
-
-    def round(self) -> None:
-        """Go on with weights of 8 bits, as a drafter may: see `Rounded`."""
-        for part in (self, *self.layers):
-            for name, value in vars(part).items():
-                if isinstance(value, Affine):
-                    setattr(part, name, Rounded(value.weight, value.bias))
+        self.head = Affine(self.embedding, layout=layout)
 
     @property
     def limit(self) -> int:

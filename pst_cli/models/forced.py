@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pst_cli.models.attention import attend
 from pst_cli.models.decoder import Decoder
-from pst_cli.models.linear import attend
 
 if TYPE_CHECKING:
     from pst_cli.models.memory import Pair

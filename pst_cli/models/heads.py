@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pst_cli.models.linear import Affine, Rounded
+from pst_cli.models.linear import Affine
+from pst_cli.models.products import approximate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Head:
     """Scores over `kept`, ids in ascending order; None: the whole vocabulary."""
 
-    affine: Affine | Rounded
+    affine: Affine
     kept: tuple[int, ...] | None = None
 
 
@@ -47,4 +48,5 @@ class Heads:
         if len(known) < len(asked):
             return Head(self._decoder.head)
         kept = torch.unique(torch.cat(known))
-        return Head(Rounded(self._decoder.embedding[kept]), tuple(kept.tolist()))
+        rows = self._decoder.embedding[kept]
+        return Head(Affine(rows, layout=approximate), tuple(kept.tolist()))

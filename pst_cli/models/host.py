@@ -16,7 +16,8 @@ from pst_cli.models.alignment import alignment_heads
 from pst_cli.models.context import Context, taught_context
 from pst_cli.models.decoder import Decoder
 from pst_cli.models.features import LogMel
-from pst_cli.models.linear import pack_linears
+from pst_cli.models.linear import freeze_linears
+from pst_cli.models.products import exact, packed
 from pst_cli.models.prompts import Ability
 from pst_cli.models.session import Session
 from pst_cli.types import WINDOW_SECONDS, Samples, SpecialTokens
@@ -24,6 +25,8 @@ from pst_cli.types import WINDOW_SECONDS, Samples, SpecialTokens
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from pst_cli.models.products import Layout
 
 
 def declared(ability: Ability) -> str:
@@ -45,10 +48,12 @@ class Host:
         ability: Ability,
         identify: Callable[[], tuple[str, ...]] = tuple,
         context: Context = "full",
+        layout: Layout = exact,
     ) -> None:
         """Take over a transformers WhisperForConditionalGeneration; its decoder is given up.
 
-        `identify` tells its fingerprint, if that is known, and those of others with its decoder.
+        `identify` tells its fingerprint, if that is known, and those of others with its decoder;
+        `layout` is of the decoder's products.
         """
         self.ability, self.context = ability, context
         self._identify = identify
@@ -63,16 +68,24 @@ class Host:
         self._tokenizer, self._features = tokenizer, LogMel(features, str(model.device))
         self.encoder = model.model.encoder
         self.encoder_sums = _sums(self.encoder)
-        pack_linears(self.encoder)
+        freeze_linears(self.encoder, packed)
         self.decoder = Decoder(
             model.model.decoder.state_dict(),
             model.config.decoder_layers,
             model.config.decoder_attention_heads,
+            layout,
         )
         del model.model.decoder, model.proj_out
 
     @classmethod
-    def load(cls, path: Path, device: str, dtype: torch.dtype, adapter: Path | None = None) -> Host:
+    def load(
+        cls,
+        path: Path,
+        device: str,
+        dtype: torch.dtype,
+        adapter: Path | None = None,
+        layout: Layout = exact,
+    ) -> Host:
         """Load a checkpoint directory in transformers' layout, with the adapter in another merged.
 
         Raises ModelError where it is not a whole Whisper checkpoint, or not the adapter's host.
@@ -89,7 +102,7 @@ class Host:
 
         own = adapter or path
         able, context = ability(own, path), taught_context(own)
-        return cls(model, tokenizer, features, able, identify, context)
+        return cls(model, tokenizer, features, able, identify, context, layout)
 
     @property
     def fingerprint(self) -> str:

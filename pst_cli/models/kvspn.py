@@ -28,8 +28,8 @@ from torch.nn import functional
 from pst_cli.errors import ModelError, OutputError
 from pst_cli.models.decoder import Decoder, Step, attend_window, merge_heads, split_heads
 from pst_cli.models.kvspn_config import CONFIG, KIND, KVSPNConfig, read_config
-from pst_cli.models.linear import rounded
 from pst_cli.models.memory import Filled, Memory, Pair, Read
+from pst_cli.models.products import rounded
 from pst_cli.models.tensors import load_tensors, save_tensors
 
 if TYPE_CHECKING:

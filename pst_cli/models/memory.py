@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from pst_cli.models.linear import attend
+from pst_cli.models.attention import attend
 
 if TYPE_CHECKING:
     from pst_cli.models.cache import KVCache
