@@ -25,7 +25,8 @@ def queries(width: int, memory: Tensor) -> int:
 def attend_few(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
     """`attend` to some hundred keys at most, where PyTorch's fused attention is the faster one.
 
-    `mask`, (rows, 1, queries, keys), is for `queries` of them, filled up to that many.
+    `mask`, (rows or 1, 1, queries, keys), is added to their scores; it is for `queries` of them, to
+    which `query` is filled up.
     """
     seq, wanted = query.shape[2], mask.shape[2]
     if seq < wanted:
