@@ -55,12 +55,7 @@ class Heard:
         """
         sharing = self.sharing
         asked = sharing.joined(states) if sharing else states
-        found: Tensor = attention(
-            asked,
-            key_value_states=self.states,
-            attention_mask=self.seen(),
-            past_key_values=cache,
-        )[0]
+        found: Tensor = attention(asked, self.states, cache, attention_mask=self.seen())[0]
         return sharing.parted(found) if sharing else found
 
 
@@ -148,7 +143,7 @@ def _through(layer: Any, states: Tensor, heard: Heard, cache: Any) -> Tensor:
     Without dropout: every published Whisper has it at 0.
     """
     asked = layer.self_attn_layer_norm(states)
-    states = states + layer.self_attn(asked, past_key_values=cache)[0]
+    states = states + layer.self_attn(asked, None, cache)[0]  # transformers 5.24 renamed it
     asked = layer.encoder_attn_layer_norm(states)
     states = states + heard.attended(layer.encoder_attn, asked, cache)
     asked = layer.final_layer_norm(states)
