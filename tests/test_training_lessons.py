@@ -206,10 +206,10 @@ HEARD = (
 READ = (taught.written(70, 71, source=(80, 81)), taught.written(72, source=(82,)))
 
 
-def host_lesson(seed=6, weights=None):
+def host_lesson(seed=6, weights=None, frequent=None):
     torch.manual_seed(seed)
     host = taught.host(seed, std=0.3)
-    return HostLesson(host, TextEncoder(host, 2), TIME, weights)
+    return HostLesson(host, TextEncoder(host, 2), TIME, weights, frequent)
 
 
 def test_what_is_said_of_the_sound_is_judged_as_transformers_does():
@@ -225,6 +225,7 @@ def test_what_is_said_of_the_sound_is_judged_as_transformers_does():
     torch.testing.assert_close(parts["accuracy"], right)
 
 
+ALL = torch.arange(VOCABULARY)
 PULLING = {"st": 2.0, "mt": 1.0}  # figures that switch the pull on
 
 
@@ -249,6 +250,24 @@ def test_what_is_read_is_judged_by_words_of_readable_rows_and_pulls_what_is_hear
     words = 4 + 3  # of rows 0 and 2, with their ends, without their times
     torch.testing.assert_close(parts["mt"], sum(surprises) / words, **CLOSE)
     torch.testing.assert_close(parts["kl"], sum(pulls) / words, **CLOSE)
+
+
+def test_while_it_learns_a_host_is_compared_over_frequent_words_and_the_batchs_own():
+    frequent = torch.tensor([END, 9, 30])
+    lesson, every, whole = map(host_lesson, (6,) * 3, (None,) * 3, (frequent, ALL, None))
+    for one in (lesson, every, whole):
+        one.train().observe(PULLING)
+    (batch,) = taught.groups(HEARD, taught.mel(3))
+    where = batch.labels != IGNORED
+    compared = sorted({*frequent.tolist(), *batch.labels[where].tolist()})
+    places = torch.tensor([compared.index(label) for label in batch.labels[where].tolist()])
+    states = lesson.host.decode(batch.tokens, Heard(lesson.host.hear(batch.log_mel))).states
+    scores = lesson.host.logits(states[where])[:, compared]
+    parts = lesson(batch)
+    torch.testing.assert_close(parts["st"], surprise(scores, places) / batch.totals.said, **CLOSE)
+    assert parts["mt"] < whole(batch)["mt"]
+    torch.testing.assert_close(every(batch), whole(batch), **CLOSE)
+    torch.testing.assert_close(lesson.eval()(batch), whole.eval()(batch), **CLOSE)
 
 
 def summed(lesson, batches):

@@ -30,9 +30,10 @@ from pst_cli.training.examples import (
     spell_written,
     translations,
 )
+from pst_cli.training.materials import Materials
 from pst_cli.training.opening import open_model
 from pst_cli.training.plan import Mixed, Mixing, Several, batches, share
-from pst_cli.training.recipes.host import HostPlan, reader
+from pst_cli.training.recipes.host import HostPlan, frequent, reader
 from pst_cli.types import SAMPLE_RATE, WINDOW_SECONDS
 from pst_cli.weights import Checkpoint
 
@@ -414,3 +415,18 @@ def test_rare_directions_are_asked_for_more_often():
         if "it" in one.clip.texts()
     )
     assert asked["it"] > 1.5 * max(asked["en"], asked["de"])
+
+
+def test_the_most_frequent_words_of_all_texts_are_compared_with_the_end_and_all_times(opened):
+    often, once = "La séance", "Die Sitzung"
+    spoken = [said(1.0, n, text=often, language="fr", translations={}) for n in range(3)]
+    texts = [Utterance(None, "de", once, {})]
+    learnt, tokens = Materials(spoken, texts, [], []), opened.speller.tokens
+    words = set(opened.speller.words(often, "fr"))
+    found = frequent(opened, learnt, len(words))
+    always = {tokens.end, *range(tokens.timestamp_begin, opened.config.vocab_size)}
+    assert set(found.tolist()) == words | always
+    others = set(opened.speller.words(once, "de"))
+    assert set(frequent(opened, learnt, 1000).tolist()) == words | others | always
+    for every in (0, opened.config.vocab_size):
+        assert frequent(opened, learnt, every) is None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 ATTENTION = "pst"
+ALL = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +133,9 @@ class ForcedHost(nn.Module):
         weight: Tensor = self.whisper.model.decoder.embed_tokens.weight
         return weight
 
-    def logits(self, states: Tensor) -> Tensor:
-        """Scores over the vocabulary, (..., d_model) -> (..., vocabulary)."""
-        return functional.linear(states, self.head)
+    def logits(self, states: Tensor, tokens: Tensor | slice = ALL) -> Tensor:
+        """Scores of `tokens`, ids or all of them: (..., d_model) -> (..., tokens)."""
+        return functional.linear(states, self.head[tokens])
 
 
 def _through(layer: Any, states: Tensor, heard: Heard, cache: Any) -> Tensor:

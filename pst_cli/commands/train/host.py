@@ -65,6 +65,10 @@ class HostOptions(TrainOptions):
     kl_weight: Annotated[
         float, typer.Option("--kl-weight", help="Of the pull of what is read.")
     ] = 0.5
+    words: Annotated[
+        int,
+        typer.Option("--words", min=0, help="Compared: the manifests' most frequent; 0: all."),
+    ] = 0
     joined: Annotated[
         float,
         typer.Option(
@@ -136,6 +140,7 @@ class HostOptions(TrainOptions):
             timed=self.timed,
             context=self.context,  # type: ignore[arg-type]
             noisy=self.noisy,
+            words=self.words,
             masked=self.masks,
             save=self.save,  # type: ignore[arg-type]
             fresh=self.fresh,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pst_cli.training.collate import IGNORED
 from pst_cli.training.lessons.lesson import Lesson, Parts
+from pst_cli.training.lessons.words import Words
 from pst_cli.training.losses import divergence, hits, surprise
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from pst_cli.models.forced import ForcedHost, Heard, TextEncoder
     from pst_cli.training.collate import Batch
+    from pst_cli.training.lessons.words import Compared
 
 MEMORY = 0.95  # of the running means that the switch looks at: about the last twenty batches
 
@@ -42,8 +44,14 @@ class HostLesson(Lesson):
         reader: TextEncoder | None,
         timestamp_begin: int,
         weights: HostWeights | None = None,
+        frequent: Tensor | None = None,
     ) -> None:
+        """While it learns, scores are those of `frequent`, (tokens,), and the batch's own words.
+
+        None: of all.
+        """
         super().__init__()
+        self.words = Words(host.config.vocab_size, frequent)
         self.host, self.reader, self.timestamp_begin = host, reader, timestamp_begin
         self.counts = weights or HostWeights()
         self._means: dict[str, float] = {}
@@ -63,13 +71,14 @@ class HostLesson(Lesson):
         parts: Parts = {}
         said = None
         taught = batch.labels != IGNORED
+        compared = self.words(batch.labels[taught])
         if batch.spoken:
-            said = self._logits(batch.tokens, self._heard(batch), taught)
-            labels = batch.labels[taught]
+            said = self._logits(batch.tokens, self._heard(batch), taught, compared)
+            labels = compared.places(batch.labels[taught])
             parts["st"] = surprise(said, labels) / batch.totals.said
             parts["accuracy"] = hits(said, labels) / batch.totals.said
         if self.reader is not None and batch.readable.any():
-            parts |= self._read(batch, said)
+            parts |= self._read(batch, said, compared)
         return parts
 
     def _heard(self, batch: Batch) -> Heard:
@@ -80,22 +89,23 @@ class HostLesson(Lesson):
         assert batch.log_mel is not None
         return Heard(self.host.hear(batch.log_mel), sharing=batch.sharing)
 
-    def _read(self, batch: Batch, said: Tensor | None) -> Parts:
+    def _read(self, batch: Batch, said: Tensor | None, compared: Compared) -> Parts:
         """The text branch; `said` are the logits of every label of the sound branch."""
         assert self.reader is not None
         rows = batch.readable
         taught = batch.labels != IGNORED
         words = taught & (batch.labels < self.timestamp_begin) & rows[:, None]
         heard = self.reader(self.host.embed(batch.source[rows]), batch.source_mask[rows])
-        read = self._logits(batch.tokens[rows], heard, words[rows])
-        parts = {"mt": surprise(read, batch.labels[words]) / batch.totals.read}
+        read = self._logits(batch.tokens[rows], heard, words[rows], compared)
+        labels = compared.places(batch.labels[words])
+        parts = {"mt": surprise(read, labels) / batch.totals.read}
         if said is not None and self.pulls:
             parts["kl"] = divergence(said[words[taught]], read) / batch.totals.both
         return parts
 
-    def _logits(self, tokens: Tensor, heard: Heard, where: Tensor) -> Tensor:
+    def _logits(self, tokens: Tensor, heard: Heard, where: Tensor, compared: Compared) -> Tensor:
         """Scores at the positions of `where`, (rows, seq), only: the head is the dearest part."""
-        return self.host.logits(self.host.decode(tokens, heard).states[where])
+        return self.host.logits(self.host.decode(tokens, heard).states[where], compared.tokens)
 
     def observe(self, figures: Mapping[str, float]) -> None:
         for name in ("st", "mt"):

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pst_cli.models.forced import Heard
 from pst_cli.models.pruning.layers import evenly
 from pst_cli.training.collate import IGNORED
 from pst_cli.training.lessons.lesson import Lesson, Parts
+from pst_cli.training.lessons.words import Words
 from pst_cli.training.losses import distance, divergence, hits, surprise
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ class StudentLesson(Lesson):
         self.counts, self.shares_encoder = weights or StudentWeights(), shares_encoder
         self.kept: Tensor | None
         self.register_buffer("kept", kept, persistent=False)
-        self.frequent: Tensor | None
-        self.register_buffer("frequent", frequent, persistent=False)
+        self.words = Words(student.config.vocab_size, frequent)
 
     def train(self, mode: bool = True) -> Self:
         """As torch's; the teacher stays as it is when it is used."""
@@ -82,11 +81,12 @@ class StudentLesson(Lesson):
         own = self.student.decode(batch.tokens, heard)
         with torch.no_grad():
             wanted = self.teacher.decode(self._spelled(batch.tokens), others)
-        chosen, places = self._compared(labels)
-        logits = functional.linear(own.states[taught], self.student.head[chosen])
+        compared = self.words(labels)
+        chosen, places = compared.tokens, compared.places(labels)
+        logits = self.student.logits(own.states[taught], chosen)
         with torch.no_grad():
-            head = self.teacher.head[chosen if self.kept is None else self.kept[chosen]]
-            teacher = functional.linear(wanted.states[taught], head)
+            theirs = chosen if self.kept is None else self.kept[chosen]
+            teacher = self.teacher.logits(wanted.states[taught], theirs)
         found = {
             "labels": surprise(logits, places) / whole,
             "kl": divergence(logits, teacher, self.counts.temperature) / whole,
@@ -108,14 +108,6 @@ class StudentLesson(Lesson):
     def _spelled(self, tokens: Tensor) -> Tensor:
         """The student's `tokens` in the teacher's ids."""
         return tokens if self.kept is None else self.kept[tokens]
-
-    def _compared(self, labels: Tensor) -> tuple[Tensor | slice, Tensor]:
-        """The student's tokens whose scores are looked at, and the places of `labels` in them."""
-        if self.frequent is None or not self.training:
-            return slice(None), labels
-        among = labels.new_zeros(self.student.config.vocab_size, dtype=torch.bool)
-        among[self.frequent] = among[labels] = True
-        return among.nonzero()[:, 0], (among.cumsum(0) - 1)[labels]
 
     def _hear(self, batch: Batch) -> tuple[Heard, Heard]:
         """What the student hears, and the teacher."""

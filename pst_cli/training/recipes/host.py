@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
+
+import torch
 
 from pst_cli.errors import UsageError
 from pst_cli.models.forced import TextEncoder
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from torch import Tensor
+
     from pst_cli.models.context import Context as Taught
     from pst_cli.training.materials import Materials
     from pst_cli.training.opening import Opened
@@ -46,6 +51,7 @@ SUMMARY = (
 )
 Save = Literal["adapter", "whole"]
 HeldOut = tuple["Course", "Sequence[Any]"] | None
+COUNTED = 20_000  # utterances, which tell well enough what is frequent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,7 @@ class HostPlan:
     context: Context = "random"
     noisy: float = 0.0
     masked: bool = False
+    words: int = 0  # of the manifests, the most frequent, that scores are compared over; 0: all
     save: Save = "adapter"
     fresh: bool = False  # whether a frozen encoder, too, hears each clip anew
     cache: Path | None = None  # of encoder states, where the encoder is frozen
@@ -87,7 +94,8 @@ def train_host(order: Order, plan: HostPlan, watch: Watch) -> Outcome:
     opened = open_model(order.checkpoint, Ability.MANY_TO_MANY)
     adapt(opened.host.whisper, plan.adapting, order.settings.seed)
     begin = opened.speller.tokens.timestamp_begin
-    lesson = HostLesson(opened.host, reader(opened, plan), begin, plan.weights)
+    said = frequent(opened, learnt, plan.words)
+    lesson = HostLesson(opened.host, reader(opened, plan), begin, plan.weights, said)
     lessons = course(order, plan, opened, learnt, watch)
     apart = held_out(lessons, order, plan, opened, held)
     same = identity(order, "host", plan, [learnt, held])
@@ -106,6 +114,24 @@ def reader(opened: Opened, plan: HostPlan) -> TextEncoder | None:
     if plan.texts_each and not layers:
         raise UsageError("--texts needs a text encoder to read them", hint="add --text-layers 1")
     return TextEncoder(opened.host, min(layers, decoder_layers)) if layers else None
+
+
+def frequent(opened: Opened, learnt: Materials, count: int) -> Tensor | None:
+    """The `count` tokens most said in `learnt`, the end and all times; None where that is all.
+
+    They are counted over every so many utterances, `COUNTED` at most.
+    """
+    speller, vocabulary = opened.speller, opened.config.vocab_size
+    if not 0 < count < vocabulary:
+        return None
+    utterances = [*learnt.spoken, *learnt.texts]
+    found: Counter[int] = Counter()
+    for one in utterances[:: -(-len(utterances) // COUNTED) or 1]:
+        for language, text in one.texts().items():
+            found.update(speller.words(text, language))
+    times = range(speller.tokens.timestamp_begin, vocabulary)
+    most = [token for token, _ in found.most_common(count)]
+    return torch.tensor([*most, speller.tokens.end, *times])
 
 
 def course(order: Order, plan: HostPlan, opened: Opened, learnt: Materials, watch: Watch) -> Course:
@@ -187,6 +213,7 @@ def facts(plan: HostPlan) -> dict[str, Any]:
             if plan.text_layers is None
             else plan.text_layers,
             "texts with each batch": plan.texts_each,
+            "words compared": plan.words or "all",
         },
     }
 
