@@ -121,5 +121,7 @@ def test_an_approximate_product_is_off_by_what_eight_bits_leave_out(layout, dtyp
     rounded = product(states)
     assert rounded.shape == expected.shape
     assert rounded.dtype == dtype
-    assert (rounded - expected).float().norm() / expected.float().norm() < 0.03
+    error = (rounded - expected).float().norm() / expected.float().norm()
+    many = shape[0] * shape[1] > 4
+    assert error == 0 if isinstance(product, WeightInt8) and many else error < 0.03
     assert (product.weight - weight).float().norm() / weight.float().norm() < 0.01
