@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pst_cli.models.spelling import Speller
     from pst_cli.training.clips import Clip
 
 
@@ -48,6 +49,19 @@ class Materials:
             found.left_out.extend(o for o in utterances if o.audio and o.place not in usable)
             found.facts.append(data_facts(path, [*spoken, *texts], use=use))
         return found
+
+    def counted(self, speller: Speller, most: int | None = None) -> dict[str, Counter[int]]:
+        """How often each token stands in the texts of each language.
+
+        With `most`, over every so many utterances, `most` of them or fewer.
+        """
+        utterances = [*self.spoken, *self.texts]
+        apart = -(-len(utterances) // most) if most else 1
+        counts: dict[str, Counter[int]] = defaultdict(Counter)
+        for one in utterances[:: max(1, apart)]:
+            for language, text in one.texts().items():
+                counts[language].update(speller.words(text, language))
+        return counts
 
 
 def read_both(train: Sequence[Path], held_out: Sequence[Path]) -> tuple[Materials, Materials]:

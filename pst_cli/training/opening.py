@@ -27,6 +27,12 @@ class Opened:
     config: Any  # transformers' WhisperConfig
 
     @property
+    def unworded(self) -> tuple[int, ...]:
+        """What any row may say beside words: the end, and all times."""
+        tokens = self.speller.tokens
+        return tokens.end, *range(tokens.timestamp_begin, int(self.config.vocab_size))
+
+    @property
     def limit(self) -> int:
         """Tokens that a row can hold."""
         return int(self.config.max_target_positions)

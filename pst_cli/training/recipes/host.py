@@ -121,17 +121,11 @@ def frequent(opened: Opened, learnt: Materials, count: int) -> Tensor | None:
 
     They are counted over every so many utterances, `COUNTED` at most.
     """
-    speller, vocabulary = opened.speller, opened.config.vocab_size
-    if not 0 < count < vocabulary:
+    if not 0 < count < opened.config.vocab_size:
         return None
-    utterances = [*learnt.spoken, *learnt.texts]
-    found: Counter[int] = Counter()
-    for one in utterances[:: -(-len(utterances) // COUNTED) or 1]:
-        for language, text in one.texts().items():
-            found.update(speller.words(text, language))
-    times = range(speller.tokens.timestamp_begin, vocabulary)
+    found = sum(learnt.counted(opened.speller, COUNTED).values(), Counter[int]())
     most = [token for token, _ in found.most_common(count)]
-    return torch.tensor([*most, speller.tokens.end, *times])
+    return torch.tensor([*most, *opened.unworded])
 
 
 def course(order: Order, plan: HostPlan, opened: Opened, learnt: Materials, watch: Watch) -> Course:

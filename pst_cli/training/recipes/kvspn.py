@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -191,9 +191,8 @@ def _counts(
     counts: dict[str, Counter[int]] = defaultdict(Counter)
     for one in items:
         counts[one.target].update(own.said[one.clip.key, one.target].tokens)
-    for written in chain(learnt.spoken, learnt.texts):
-        for language, text in written.texts().items():
-            counts[language].update(speller.words(text, language))
+    for language, found in learnt.counted(speller).items():
+        counts[language].update(found)
     return counts
 
 
@@ -208,8 +207,7 @@ def _vocabularies(
 
     What asks is the language, or the task where that is to translate, or nothing but the start.
     """
-    tokens, vocabulary = opened.speller.tokens, int(opened.config.vocab_size)
-    always = (tokens.end, *range(tokens.timestamp_begin, vocabulary))
+    tokens = opened.speller.tokens
     naming = {*tokens.languages.values(), tokens.translate, tokens.start}
     found: dict[int, list[int]] = {}
     for one in items:
@@ -217,7 +215,7 @@ def _vocabularies(
         asked = next(token for token in reversed(prompt) if token in naming)
         if asked not in found:
             ranked = (token for token, _ in counts[one.target].most_common() if token < tokens.end)
-            found[asked] = sorted({*islice(ranked, words), *always})
+            found[asked] = sorted({*islice(ranked, words), *opened.unworded})
     return dict(sorted(found.items()))
 
 
