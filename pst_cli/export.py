@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pst_cli.errors import ModelError, UsageError
 from pst_cli.models.adapter import Adapter, AdapterConfig, fingerprint, read_state, write_state
 from pst_cli.models.device import numbers
-from pst_cli.models.host import transformers_quietly
 from pst_cli.models.kvspn_config import CONFIG, read_config
 from pst_cli.models.lowrank import slim
+from pst_cli.models.modules import transformers_quietly
 from pst_cli.models.pruning.vocabulary import KEPT
 from pst_cli.outputs import check_new, landing
 from pst_cli.store import layout

@@ -192,7 +192,7 @@ def load_own(folder: Path, host: Host, checkpoint: Checkpoint, drafting: Draftin
 def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
     """The KVSPN in `folder`, for `host`; ModelError where it was made for another."""
     network = KVSPN.load(folder)
-    config, own = network.config, host.config
+    config, own = network.config, host.shape
     other = ""
     if not fits(config, host):
         other = (
@@ -226,9 +226,9 @@ def speculative(
     """
     if draft.words() != host.words():
         raise UsageError(
-            f"--draft-model: its {draft.config.vocab_size} tokens are not the host's "
-            f"{host.config.vocab_size}",
+            f"--draft-model: its {draft.shape.vocab_size} tokens are not the host's "
+            f"{host.shape.vocab_size}",
             hint="draft for tiny to medium with one of those, for large-v3 with turbo; a model "
             "whose vocabulary is trimmed drafts for its like alone",
         )
-    return SpeculativeMethod(draft, hears or draft.encoder_sums == host.encoder_sums, drafting)
+    return SpeculativeMethod(draft, hears or draft.encoder.sums == host.encoder.sums, drafting)

@@ -52,7 +52,7 @@ class Translator:
 
     def __init__(self, host: Host, options: Options, method: Method = PLAIN) -> None:
         self.host, self.options, self.method = host, options, method
-        self.rules = TokenRules(host.tokens, host.config.vocab_size, device=host.device)
+        self.rules = TokenRules(host.tokens, host.shape.vocab_size, device=host.device)
         self._generator = torch.Generator(host.device).manual_seed(options.seed)
 
     @property

@@ -471,7 +471,7 @@ class ScriptedCheckpoint:
     """What the translator asks of a loaded host; remembers how sessions were opened."""
 
     tokens, device = SPECIAL, torch.device("cpu")
-    config = SimpleNamespace(vocab_size=VOCABULARY)
+    shape = SimpleNamespace(vocab_size=VOCABULARY)
 
     def __init__(self, script):
         self.script, self.opened = script, []

@@ -38,7 +38,7 @@ class ScriptedWhisper:
     """A host whose sound is the number of the window and whose words are written down."""
 
     device, dtype, tokens = torch.device("cpu"), torch.float32, SPECIAL
-    ability, config = Ability.MANY_TO_MANY, SimpleNamespace(vocab_size=VOCABULARY)
+    ability, shape = Ability.MANY_TO_MANY, SimpleNamespace(vocab_size=VOCABULARY)
     context = "own"
 
     def log_mel(self, sounds, seconds):

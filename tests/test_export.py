@@ -47,7 +47,7 @@ def tokens(checkpoint: Path, target: str) -> list[int]:
     assert host.ability is Ability.MANY_TO_MANY
     encoded = host.encode(host.log_mel([torch.zeros(16_000).numpy()]))
     asked = prompt(host.tokens, host.ability, target, None)
-    rules = TokenRules(host.tokens, host.config.vocab_size)
+    rules = TokenRules(host.tokens, host.shape.vocab_size)
     (said,) = decode(host.open(encoded), [asked], host.tokens, Strategy(Plain(), Greedy(), rules))
     return said.tokens
 
@@ -237,7 +237,7 @@ def test_a_whole_model_becomes_an_adapter_of_the_one_it_was_made_of(
     assert pst("export", student, *asked).code == 0
     assert fingerprint(locate(str(output), Path).state()) == fingerprint(read_state(student))
     loaded = locate(str(output), Path).load("cpu", torch.float32)
-    assert loaded.config.decoder_layers == len(loaded.decoder.layers) == 1
+    assert loaded.shape.decoder_layers == len(loaded.decoder.layers) == 1
     assert {path.name for path in output.iterdir()} >= {"config.json", "adapter.safetensors"}
 
 

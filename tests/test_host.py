@@ -265,7 +265,7 @@ def test_the_real_base_model_says_what_transformers_says(base, clips, name, lang
     host, reference = base
     with open_audio(clips / name) as audio:
         log_mel = host.log_mel([np.concatenate(list(audio.blocks()))])
-    rules = TokenRules(host.tokens, host.config.vocab_size)
+    rules = TokenRules(host.tokens, host.shape.vocab_size)
     encoded = host.encode(log_mel)
     for task in ("transcribe", "translate"):
         prompt = [host.tokens.start, host.tokens.languages[language], getattr(host.tokens, task)]
@@ -311,7 +311,7 @@ def same_words(host, sound, language):
     from pst_cli.weights import Checkpoint
 
     encoded = host.encode(host.log_mel([sound]))
-    rules = TokenRules(host.tokens, host.config.vocab_size)
+    rules = TokenRules(host.tokens, host.shape.vocab_size)
     prompt = [host.tokens.start, host.tokens.languages[language], host.tokens.transcribe]
     shipped = choose(Wish(), host, Checkpoint(CLIPS, CLIPS), Drafting(), str)
     itself = speculative(host, host, Drafting(length=4))

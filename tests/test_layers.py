@@ -163,4 +163,4 @@ def test_nothing_prints_past_the_console(path):
 
 def test_the_walk_sees_imports_inside_functions():
     assert "commands" in inner(ROOT / "commands" / "translate.py")
-    assert "transformers" in outer(ROOT / "models" / "host.py")
+    assert "transformers" in outer(ROOT / "models" / "modules.py")

@@ -120,7 +120,7 @@ def test_a_student_beside_the_weights_comes_before_the_packages(
     assert own_drafters(host, own) == {"speculative": beside}
     wish = Wish("speculative")
     method = choose(wish, host, Checkpoint(own, own), Drafting(), resolve)
-    assert method.draft.config.decoder_layers == 1
+    assert method.draft.shape.decoder_layers == 1
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -172,7 +172,7 @@ def test_older_tokenizer_files_agree_with_the_newer_one():
 
 def said(host, log_mel, prompt, timestamps=False):
     """What the host says to each window, greedily."""
-    rules = TokenRules(host.tokens, host.config.vocab_size, timestamps=timestamps)
+    rules = TokenRules(host.tokens, host.shape.vocab_size, timestamps=timestamps)
     session = host.open(host.encode(log_mel))
     strategy = Strategy(Plain(), Greedy(), rules)
     return [row.tokens for row in decode(session, [prompt] * len(log_mel), host.tokens, strategy)]
@@ -229,7 +229,7 @@ def test_the_real_base_model_says_the_same_with_a_twentieth_of_its_words(clips, 
     spoken = [token for token in before[0] if token < words.end]
     assert len(spoken) > 8
     text = words.choose(Counter([*range(2500), *spoken, *spoken]), 2500)
-    kept = everything_above(text, full.config.vocab_size, words.end)
+    kept = everything_above(text, full.shape.vocab_size, words.end)
     checkpoint = locate("base", lambda _: path)
     cut = Cut(range(6), range(6), kept, words.end)
     write_pruned(checkpoint, "base", tmp_path, cut.apply(checkpoint.state()), cut)

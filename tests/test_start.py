@@ -71,6 +71,22 @@ def test_a_wrong_flag_value_is_refused_before_anything_heavy_is_loaded():
     assert not set(shown.stdout.splitlines()[-1].split()) & set(HEAVY)
 
 
+@pytest.mark.parametrize("command", ["translate", "subtitle"])
+def test_work_on_a_clip_does_without_transformers(command, talking_checkpoint, speech, tmp_path):
+    """Its modules take longer to import than a short clip takes to translate."""
+    arguments = [str(speech), "--to", "en", "--model", str(talking_checkpoint), "--output", "-"]
+    code = (
+        "import sys, atexit; atexit.register(lambda: print('loaded', *sys.modules));"
+        f"sys.argv = ['pst', {command!r}, *{arguments!r}];"
+        "from pst_cli.cli import main; main()"
+    )
+    shown = python(code)
+    assert "The parasite speaks." in shown.stdout, shown.stderr
+    loaded = {name.split(".")[0] for name in shown.stdout.splitlines()[-1].split()}
+    assert "torch" in loaded
+    assert not loaded & {"transformers", "huggingface_hub", "accelerate", "peft"}
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_every_command_explains_itself(pst, command, flag):

@@ -186,7 +186,7 @@ def test_a_host_is_taught_a_context_of_its_own(
     base = locate(str(talking_checkpoint), Path)
     assert locate(str(output), Path).ability is base.ability
     host = base.load("cpu", torch.float32)
-    shape = (host.config.d_model, 2, host.config.decoder_layers, host.config.vocab_size)
+    shape = (host.shape.d_model, 2, host.shape.decoder_layers, host.shape.vocab_size)
     KVSPN(KVSPNConfig(*shape, host=host.fingerprint, groups=1)).save(drafter)
     monkeypatch.setattr(drafters, "PACKAGED", drafter.parent)
     said = pst("translate", speech, "--to", "en", "--model", output)

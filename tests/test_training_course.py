@@ -12,7 +12,6 @@ import taught
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import WhisperFeatureExtractor
 
 from pst_cli.data.manifest import write_manifest
 from pst_cli.errors import DataError, TrainingError
@@ -259,7 +258,7 @@ def test_a_random_context_is_full_for_about_one_batch_in_ten():
 
 @pytest.fixture(scope="module")
 def log_mel():
-    return LogMel(WhisperFeatureExtractor(feature_size=80))
+    return LogMel(80)
 
 
 def test_a_spectrogram_has_two_frames_for_every_twentieth_of_a_millisecond(log_mel, tmp_path):
@@ -372,7 +371,7 @@ def test_a_sound_that_a_worker_cannot_read_is_told_as_one_that_the_run_itself_ca
     workers, tmp_path
 ):
     lesson = HostLesson(taught.host(), None, TIME)
-    lost = course(ears=Fresh(LogMel(WhisperFeatureExtractor())), spell=spell, size=2)
+    lost = course(ears=Fresh(LogMel(80)), spell=spell, size=2)
     fit = Fit(lesson, lost, Settings(1, workers=workers, device="cpu"), tmp_path)
     with pytest.raises(TrainingError, match=r"^: .*/nowhere/a\.wav[^\n]*$") as caught:
         fit.run()

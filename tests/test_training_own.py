@@ -66,7 +66,7 @@ def reference(host, wanted, tmp_path_factory):
 
 
 def test_what_is_said_is_what_the_host_says_when_it_is_used(host, wanted, reference):
-    rules = TokenRules(host.tokens, host.config.vocab_size)
+    rules = TokenRules(host.tokens, host.shape.vocab_size)
     for one in wanted:
         clip = one.clip
         encoded = host.encode(host.log_mel([clip.sound()], reference.seconds(clip)))

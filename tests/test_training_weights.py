@@ -38,7 +38,7 @@ def test_a_forced_pass_chooses_what_decoding_chose(base, clips):
     sound = read_span(clips / "jfk.flac")
     encoded = host.encode(host.log_mel([sound]))
     asked = [host.tokens.start, host.tokens.languages["en"], host.tokens.transcribe]
-    strategy = Strategy(Plain(), Greedy(), TokenRules(host.tokens, host.config.vocab_size))
+    strategy = Strategy(Plain(), Greedy(), TokenRules(host.tokens, host.shape.vocab_size))
     (said,) = decode(host.open(encoded), [asked], host.tokens, strategy)
 
     opened = open_model(base)

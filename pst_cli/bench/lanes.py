@@ -112,7 +112,7 @@ class Lane:
     ) -> None:
         self.host, self.method, self.top_k, self.beams = host, method, top_k, beams
         self.name, self.lossy = name or method.name, top_k > 1
-        self.rules = TokenRules(host.tokens, host.config.vocab_size, device=host.device)
+        self.rules = TokenRules(host.tokens, host.shape.vocab_size, device=host.device)
 
     @torch.inference_mode()
     def lap(self, batch: Batch, sound: Sound) -> Lap:

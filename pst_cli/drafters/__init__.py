@@ -50,7 +50,7 @@ def learnt_from(folder: Path, host: Host) -> bool:
         model = read_json(folder / CONFIG)
     except ModelError:
         return False
-    alike = all(model.get(name) == getattr(host.config, name) for name in ("d_model", "vocab_size"))
+    alike = all(model.get(name) == getattr(host.shape, name) for name in ("d_model", "vocab_size"))
     return alike and host.decodes_as((model.get("pst") or {}).get("teacher", ""))
 
 
@@ -67,6 +67,6 @@ def kind_of(config: KVSPNConfig) -> str:
 
 def fits(config: KVSPNConfig, host: Host) -> bool:
     """Whether a network of this shape can live on the memory of `host`."""
-    own = host.config
+    own = host.shape
     shape = (own.d_model, own.decoder_layers, own.vocab_size)
     return (config.d_model, config.layers, config.vocabulary) == shape

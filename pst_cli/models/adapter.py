@@ -99,9 +99,10 @@ class Adapter:
         return hashlib.sha256(both.encode()).hexdigest()
 
     @property
-    def spares_decoder(self) -> bool:
-        """Whether it changes nothing but the encoder."""
-        return all(name.startswith("model.encoder.") for name in self.tensors)
+    def fingerprints(self) -> tuple[str, ...]:
+        """That of the merged host, and of its host where the decoder is that one's still."""
+        spared = all(name.startswith("model.encoder.") for name in self.tensors)
+        return self.fingerprint, *((self.config.sha256,) if spared else ())
 
     def merged(self, host: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
         """The weights of the host in the directory `host`, in `dtype` or their own, with this in.

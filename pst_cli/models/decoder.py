@@ -7,6 +7,7 @@ takes several tokens a row at positions of the row's own, which is what verifyin
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -160,7 +161,12 @@ class Decoder:
         """`state` names tensors as transformers' `model.decoder` does, without that prefix."""
         self.embedding = state["embed_tokens.weight"]  # (vocabulary, d_model)
         self.positions = state["embed_positions.weight"]  # (limit, d_model)
-        self.layers = [DecoderLayer(state, index, heads, layout) for index in range(layers)]
+        with ThreadPoolExecutor() as pool:  # laying out takes one core for each matrix
+
+            def lay_out(index: int) -> DecoderLayer:
+                return DecoderLayer(state, index, heads, layout)
+
+            self.layers = list(pool.map(lay_out, range(layers)))
         self.norm = Norm.read(state, "layer_norm")
         self.head = Affine(self.embedding, layout=layout)
 

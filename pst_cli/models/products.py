@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeAlias
 
 import torch
@@ -108,9 +109,10 @@ class Float16:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self._pieces: list[Any] = [
-            torch.ops.quantized.linear_prepack_fp16(*piece) for piece in _pieces(weight, bias)
-        ]
+        lay_out = torch.ops.quantized.linear_prepack_fp16
+        with ThreadPoolExecutor() as pool:  # a piece takes one core
+            pieces = pool.map(lambda piece: lay_out(*piece), _pieces(weight, bias))
+            self._pieces: list[Any] = list(pieces)
 
     @property
     def weight(self) -> Tensor:

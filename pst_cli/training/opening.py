@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pst_cli.models.adapter import read_json
 from pst_cli.models.features import LogMel
 from pst_cli.models.forced import ForcedHost
-from pst_cli.models.host import read_parts, special_tokens
+from pst_cli.models.modules import read_modules
 from pst_cli.models.spelling import Speller
+from pst_cli.models.whisper import GENERATION, special_tokens
 
 if TYPE_CHECKING:
     from pst_cli.models.prompts import Ability
@@ -43,7 +45,8 @@ def open_model(checkpoint: Checkpoint, ability: Ability | None = None) -> Opened
 
     Raises ModelError where it does not load.
     """
-    model, tokenizer, features = read_parts(checkpoint.host, torch.float32, checkpoint.adapter)
-    tokens = special_tokens(tokenizer, model.generation_config)
+    model, tokenizer = read_modules(checkpoint.host, torch.float32, checkpoint.adapter)
+    generation = read_json(checkpoint.host / GENERATION)
+    tokens = special_tokens(tokenizer.get_vocab(), generation)
     speller = Speller(tokenizer, tokens, ability or checkpoint.ability)
-    return Opened(ForcedHost(model), speller, LogMel(features), model.config)
+    return Opened(ForcedHost(model), speller, LogMel(model.config.num_mel_bins), model.config)

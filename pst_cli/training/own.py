@@ -134,9 +134,9 @@ class Own:
 
         Yields how many are done. Raises OutputError where they do not fit on the disk.
         """
-        self.check_room([clip for clip, _ in wanted], host.config.d_model)
+        self.check_room([clip for clip, _ in wanted], host.shape.d_model)
         wanted = wanted[part.rank :: part.world]
-        rules = TokenRules(host.tokens, host.config.vocab_size, device=host.device)
+        rules = TokenRules(host.tokens, host.shape.vocab_size, device=host.device)
         strategy = Strategy(Plain(), Greedy(), rules, LONGEST)
         done = 0
         for group in self._groups(wanted, batch):
