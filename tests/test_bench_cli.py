@@ -89,6 +89,14 @@ def test_tables_are_data_and_stand_on_stdout(bench, speech, talking_checkpoint, 
     assert not shown.err
 
 
+def test_imitated_numbers_are_told_beside_the_table(bench, speech, talking_checkpoint, monkeypatch):
+    monkeypatch.setattr("pst_cli.models.device._multiplies_bfloat16", lambda: False)
+    shown = run(bench, speech, talking_checkpoint, "--dtype", "bfloat16", "--methods", "plain")
+    assert shown.code == 0, shown.err
+    assert "--dtype float32 is faster" in shown.err
+    assert not run(bench, speech, talking_checkpoint, "--methods", "plain").err
+
+
 def test_two_drafters_of_a_kind_are_told_apart_by_their_folders(
     bench, speech, talking_checkpoint, drafters, tmp_path
 ):

@@ -32,11 +32,16 @@ def load(
     wish = Wish(request.decoding, request.draft_model)
     method = choose(wish, host, checkpoint, drafting, fetcher(offline=request.offline))
     say(f"model {request.model}, device {place.device}, {numbers(place.dtype)}, {method.name}{aim}")
-    if emulates(place):
-        say("this processor has no bfloat16 of its own: --dtype float32 is faster")
+    tell_emulated(place, say)
     if request.top_k > 1:
         say(f"--top-k {request.top_k} is lossy: the text may differ from plain decoding's")
     return host, method
+
+
+def tell_emulated(place: Place, say: Callable[[str], None]) -> None:
+    """A line where `place` only imitates the numbers that it was asked for."""
+    if emulates(place):
+        say("this processor has no bfloat16 of its own: --dtype float32 is faster")
 
 
 def choose_context(word: str, host: Host, say: Callable[[str], None]) -> Context:

@@ -21,13 +21,13 @@ from pst_cli.bench.references import read_references
 from pst_cli.bench.run import Plan, bench
 from pst_cli.commands.bench import BenchOptions
 from pst_cli.commands.download import fetcher
-from pst_cli.commands.loading import choose_context
+from pst_cli.commands.loading import choose_context, tell_emulated
 from pst_cli.commands.tables import tables
 from pst_cli.drafters import network_kind, own_drafters
 from pst_cli.errors import EXIT_OK, UsageError
 from pst_cli.export import ExportOptions, export
 from pst_cli.methods import Drafting, Method, load_draft_model, load_kvspn, load_own
-from pst_cli.models.device import choose_device, choose_dtype
+from pst_cli.models.device import choose_place
 from pst_cli.models.host import Host
 from pst_cli.models.prompts import check
 from pst_cli.outputs import check_writable
@@ -53,12 +53,12 @@ def execute(request: BenchOptions) -> int:
         require_plotting()
         check_writable(request.plot.parent)
     _check_drafters(request)
-    device = choose_device(request.device)
-    dtype = choose_dtype(request.dtype, device)
+    place = choose_place(request.device, request.dtype)
+    tell_emulated(place, partial(_say, request))
     weights = _weights(request)
     check(weights.host.ability, request.model, request.to, request.source)
     clips = read_clips(files, vad=request.vad)
-    host = weights.host.load(device, dtype)
+    host = weights.host.load(*place)
     methods = _methods(request, weights, host)
     with _field(request, weights, host) as field, _progress(request.quiet) as told:
         report = bench(host, methods, clips, _plan(request, host, field, references), told)
