@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from pst_cli.decoding.protocols import Draft
 
 
+def likeliest(scores: Tensor) -> Tensor:
+    """The best token at each position, (rows, seq, vocabulary) -> (rows, seq).
+
+    On a processor by NumPy, which is ten times as fast at it as PyTorch (6 positions of 51,865: 28
+    against 378 microseconds, a fiftieth of a pass).
+    """
+    if scores.device.type != "cpu":
+        return scores.argmax(-1)
+    return torch.from_numpy(scores.numpy().argmax(-1))
+
+
 class Acceptance(Protocol):
     """Decides what one host pass emits."""
 
@@ -44,7 +55,7 @@ class Greedy:
     def _ranked(self, scores: Tensor) -> Tensor:
         """The likeliest tokens at each position: (rows, seq, top_k)."""
         if self.top_k == 1:
-            return scores.argmax(-1, keepdim=True)  # ten times faster than topk(1)
+            return likeliest(scores)[..., None]  # ten times faster than topk(1)
         return scores.topk(self.top_k, dim=-1).indices
 
     @staticmethod

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pst_cli.decoding.proposals import Guide, Rows, propose
 from pst_cli.decoding.protocols import Draft
+from pst_cli.models.decoder import Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,12 +98,10 @@ class _Steps:
         drafter, decoder = self.drafter, self.drafter.session.decoder
         network, cache = drafter.network, drafter.session.cache
         last = [[(draft or row)[-1]] for row, draft in zip(self.rows, drafts, strict=True)]
-        at = [start + len(drafts[0]) for start in self.starts]
+        step = Step([start + len(drafts[0]) for start in self.starts], 1, cache)
         if network.config.fills or not self.memories:
-            self.memories = network.memories(cache, at)
-        tokens = torch.tensor(last, device=self.device)
-        positions = torch.tensor(at, device=self.device)[:, None]
-        embedded = functional.embedding(tokens, decoder.embedding) + decoder.positions[positions]
+            self.memories = network.memories(cache, step)
+        embedded = decoder.embed(torch.tensor(last, device=self.device), step)
         entered = network.enter(embedded, self.state)
         self.state = network(entered, self.memories, self.crosses, self.heard)
         return self.head(self.state).float()

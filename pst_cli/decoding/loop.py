@@ -150,6 +150,6 @@ def _logprobs(scores: Tensor, emitted: Sequence[Sequence[int]]) -> list[list[flo
     """Log-probability of each emitted token under the masked scores it was chosen from."""
     width = scores.shape[1]
     padded = torch.tensor([[*row, *[row[-1]] * (width - len(row))] for row in emitted])
-    chosen = scores.gather(-1, padded.to(scores.device)[..., None])[..., 0]
-    values = (chosen - scores.logsumexp(-1)).tolist()
+    found = scores.log_softmax(-1).gather(-1, padded.to(scores.device)[..., None])
+    values = found[..., 0].tolist()
     return [row[: len(tokens)] for row, tokens in zip(values, emitted, strict=True)]

@@ -43,7 +43,7 @@ class Guide:
         best, columns = masked.max(-1)
         sure = (best > NEVER).float()
         if self.confidence:
-            sure = (best - masked.logsumexp(-1)).exp().nan_to_num(0.0)
+            sure = masked.softmax(-1).amax(-1).nan_to_num(0.0)
         tokens: list[int] = columns.tolist()
         if self.kept is not None:
             tokens = [self.kept[column] for column in tokens]

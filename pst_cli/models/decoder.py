@@ -84,17 +84,23 @@ class Step:
     def __init__(self, starts: Sequence[int], width: int, cache: KVCache) -> None:
         """Row r carries `width` tokens at positions starts[r] .. starts[r] + width - 1."""
         cache.reserve(max(starts) + width)
+        self.width = width
         keys, wide = cache.keys, queries(width, cache.keys)
         seen = visible(cache.limit, keys.dtype, keys.device)[:, : cache.slots]
         self.start = starts[0] if min(starts) == max(starts) else None
         if self.start is not None:  # a view serves all rows
-            ahead = torch.arange(self.start, self.start + wide, device=keys.device)[None]
             self.mask = seen[None, None, self.start : self.start + wide]
         else:
             first = torch.tensor(starts, device=keys.device)[:, None]
             ahead = first + torch.arange(wide, device=keys.device)
             self.mask = seen[ahead][:, None]  # (rows or 1, 1, at least seq, slots); see `visible`
-        self.positions = ahead[:, :width]  # (rows or 1, seq)
+            self.positions = ahead[:, :width]  # (rows, seq)
+
+    def of(self, table: Tensor) -> Tensor:
+        """What `table`, (positions, ...), has for the tokens: (rows or 1, seq, ...)."""
+        if self.start is None:
+            return table[self.positions]
+        return table[None, self.start : self.start + self.width]
 
     def attend(
         self, cache: KVCache, layer: int, query: Tensor, key: Tensor, value: Tensor
@@ -196,13 +202,17 @@ class Decoder:
         sharing = None if index is None else Sharing.of(index)
         return KVCache.empty(cross, self.limit, beams, mask, sharing)
 
+    def embed(self, tokens: Tensor, step: Step) -> Tensor:
+        """What layers are given of `tokens`, (rows, seq) -> (rows, seq, d_model)."""
+        return functional.embedding(tokens, self.embedding) + step.of(self.positions)
+
     def __call__(self, tokens: Tensor, starts: Sequence[int], cache: KVCache) -> Tensor:
         """Final hidden states, (rows, seq, d_model), of `tokens`, (rows, seq), written to `cache`.
 
         Row r's tokens stand at positions starts[r], starts[r] + 1, ...; it sees every slot below.
         """
         step = Step(starts, tokens.shape[1], cache)
-        states = functional.embedding(tokens, self.embedding) + self.positions[step.positions]
+        states = self.embed(tokens, step)
         for layer in self.layers:
             states = layer(states, cache, step)
         return self.norm(states)

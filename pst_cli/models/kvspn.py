@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pst_cli.errors import ModelError, OutputError
-from pst_cli.models.decoder import Decoder, Step, attend_window, merge_heads, split_heads
+from pst_cli.models.decoder import Decoder, attend_window, merge_heads, split_heads
 from pst_cli.models.kvspn_config import CONFIG, KIND, KVSPNConfig, read_config
 from pst_cli.models.memory import Filled, Memory, Pair, Read
 from pst_cli.models.products import rounded
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pst_cli.models.cache import KVCache
+    from pst_cli.models.decoder import Step
     from pst_cli.models.linear import Affine, Norm
 
 WEIGHTS, SCALE = "model.safetensors", ".scale"
@@ -130,17 +131,16 @@ class KVSPN(nn.Module):
             states = block(states, memory, cross, heard)
         return self.final_norm(states)  # type: ignore[no-any-return]
 
-    def memories(self, cache: KVCache, starts: Sequence[int]) -> list[Memory]:
-        """Each block's view of the host's memory for a token at starts[r] in row r; no copies.
+    def memories(self, cache: KVCache, step: Step) -> list[Memory]:
+        """Each block's view of the host's memory for the tokens of `step`, one a row; no copies.
 
         Where blocks fill it, it holds the draft's tokens before that one too.
         """
         blocks = range(self.config.groups)
         if self.config.fills:
-            step = Step(starts, 1, cache)
             return [Filled(cache, self.config.layer(block), step) for block in blocks]
-        lengths = torch.tensor(starts, device=cache.keys.device)
-        visible = torch.arange(cache.slots, device=lengths.device) < lengths[:, None]
+        slots = torch.arange(cache.slots, device=cache.keys.device)
+        visible = slots < step.of(slots)  # (rows or 1, slots)
         found: list[Memory] = []
         for block in blocks:
             first, last = self.config.group(block)
