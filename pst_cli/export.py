@@ -158,7 +158,7 @@ def _copy_beside(checkpoint: Checkpoint, folder: Path, host: str) -> None:
             continue
         shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(*RUN))
         config = read_config(source)
-        if config and config.host and config.host == checkpoint.fingerprint:
+        if config and config.host and config.host in checkpoint.fingerprints:
             document = json.loads((source / CONFIG).read_bytes())
             _write_json(folder / name / CONFIG, document | {"host": host})
 

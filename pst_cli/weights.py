@@ -46,9 +46,17 @@ class Checkpoint:
     @property
     def fingerprint(self) -> str:
         """As `Host.fingerprint`; the weights are read for it."""
+        return self.fingerprints[0]
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Its own first, last that of the host whose decoder it has: drafters are named after it.
+
+        The two are mostly one.
+        """
         if self.adapter:
-            return Adapter.load(self.adapter).fingerprint
-        return fingerprint(read_state(self.host))
+            return Adapter.load(self.adapter).fingerprints
+        return (fingerprint(read_state(self.host)),)
 
     @property
     def config(self) -> dict[str, Any]:

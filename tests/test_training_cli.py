@@ -145,6 +145,23 @@ def test_a_drafter_is_taught_and_used(pst, manifest, talking_checkpoint, tmp_pat
     assert drafted.out.strip() == SENTENCE, drafted.err
 
 
+def test_a_drafter_goes_on_from_another(pst, manifest, talking_checkpoint, tmp_path):
+    """What --init names is what it begins with, whatever words it may draft."""
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    asked = ("train", "kvspn", manifest, "--model", talking_checkpoint, *SHORT)
+    assert pst(*asked, "--steps", 3, "-o", first).code == 0
+    more = ("--steps", 1, "--learning-rate", 0, "--init", first, "--draft-vocabulary", 2)
+    done = pst(*asked, *more, "-o", second)
+    assert done.code == 0, done.err
+    learnt, kept = KVSPN.load(first).state_dict(), KVSPN.load(second).state_dict()
+    assert len(kept.pop("draft_tokens")) < len(learnt.pop("draft_tokens"))
+    for name, tensor in learnt.items():
+        assert torch.equal(kept[name], tensor), name
+    refused = pst(*asked, "--steps", 1, "--init", first, "--groups", 1, "-o", third)
+    assert refused.code == 1
+    assert "no KVSPN of this form begins as that one" in refused.err
+
+
 def test_medusa_is_the_control(pst, manifest, talking_checkpoint, tmp_path):
     output = tmp_path / "medusa"
     asked = ("train", "kvspn", manifest, "--model", talking_checkpoint, "-o", output, *SHORT)
@@ -192,6 +209,9 @@ def test_a_host_is_taught_a_context_of_its_own(
     said = pst("translate", speech, "--to", "en", "--model", output)
     assert (said.code, said.out.strip()) == (0, SENTENCE)
     assert "kvspn" in said.err, "the decoder is the host's, and so are its drafters"
+    again = ("train", "kvspn", manifest, "--model", output, "-o", tmp_path / "again", *SHORT)
+    assert pst(*again, "--steps", 1).code == 0
+    assert KVSPN.load(tmp_path / "again").config.host == host.fingerprint
 
 
 def test_a_run_that_is_stopped_goes_on(pst, manifest, tiny_checkpoint, tmp_path):
@@ -332,6 +352,10 @@ WRONG = {
     "an option no command has": (
         ["host", "train.jsonl", "--config", "bad.toml"],
         "no option stepps",
+    ),
+    "a beginning that is none": (
+        ["kvspn", "train.jsonl", "--init", "absent"],
+        "--init absent: not host or random, and no KVSPN lies there",
     ),
     "joint with few words": (
         ["kvspn", "train.jsonl", "--joint", "--draft-vocabulary", 9],

@@ -177,6 +177,19 @@ class KVSPN(nn.Module):
             start += size
         raise KeyError(asked)
 
+    def go_on_from(self, earlier: KVSPN) -> None:
+        """Begin with what `earlier` has learnt, be it of another host or with other vocabularies.
+
+        Raises ModelError where it has another form.
+        """
+        known = earlier.state_dict()
+        known["draft_tokens"] = self.draft_tokens
+        try:
+            self.load_state_dict(known)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[1].strip()
+            raise ModelError(f"no KVSPN of this form begins as that one: {reason}") from error
+
     def start_from(self, decoder: Decoder) -> None:
         """Begin as copies of the host's own layers; see `KVSPNConfig.layer`."""
         for index, block in enumerate(self._blocks()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from pst_cli.commands import options
 from pst_cli.commands.train.host import CONTEXTS
 from pst_cli.commands.train.shared import Context, References, TrainOptions
+from pst_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from pst_cli.models.context import Context as Taught
@@ -88,7 +90,12 @@ class KVSPNOptions(TrainOptions):
         typer.Option("--threaded/--no-threaded", help="Pass the state on from step to step."),
     ] = False
     init: Annotated[
-        str, typer.Option("--init", help="host (copies of its layers) or random (the paper).")
+        str,
+        typer.Option(
+            "--init",
+            help="host (copies of its layers), random (the paper), or a KVSPN's directory to go "
+            "on from.",
+        ),
     ] = "host"
     label_weight: Annotated[
         float, typer.Option("--label-weight", help="Of the host's choices.")
@@ -133,7 +140,7 @@ class KVSPNOptions(TrainOptions):
         options.known(self.memory, MEMORIES, "--memory")
         options.known(self.cross, CROSSES, "--cross")
         options.known(self.feed, FEEDS, "--feed")
-        options.known(self.init, INITS, "--init")
+        _check_init(self.init)
         options.known(self.context, ("auto", *CONTEXTS), "--context")
         options.languages(self.to, "--to")
 
@@ -153,7 +160,7 @@ class KVSPNOptions(TrainOptions):
                 threaded=self.threaded,
                 draft_length=self.draft_length,
                 draft_vocabulary=self._words,
-                init=self.init,  # type: ignore[arg-type]
+                init=self.init,
             ),
             weights=DraftWeights(self.label_weight, self.kl_weight, self.later),
             targets=self.targets,
@@ -161,4 +168,13 @@ class KVSPNOptions(TrainOptions):
             power=self.balance,
             context=context,  # type: ignore[arg-type]
             cache=self.cache,
+        )
+
+
+def _check_init(init: str) -> None:
+    """UsageError where there is nothing of that kind to begin with."""
+    if init not in INITS and not (Path(init) / "config.json").is_file():
+        raise UsageError(
+            f"--init {init}: not {' or '.join(INITS)}, and no KVSPN lies there",
+            hint="name a directory that pst train kvspn wrote",
         )

@@ -20,7 +20,7 @@ from pst_cli.training.opening import open_model
 from pst_cli.training.plan import Mixing
 from pst_cli.training.recipes import host as alone
 from pst_cli.training.recipes.common import finish, identity, tell_of
-from pst_cli.training.recipes.kvspn import check_form, form_facts, shaped
+from pst_cli.training.recipes.kvspn import begin, check_form, form_facts, shaped
 
 if TYPE_CHECKING:
     from pst_cli.training.recipes.common import Order, Watch
@@ -46,8 +46,7 @@ def train_joint(order: Order, plan: KVSPNPlan, watch: Watch) -> Outcome:
     check_form(plan.form, opened)
     torch.manual_seed(order.settings.seed)
     network = KVSPN(shaped(plan.form, opened))
-    if plan.form.init == "host":
-        network.start_from(opened.host.lean())
+    begin(network, plan.form, opened)
     adapt(opened.host.whisper, own.adapting, order.settings.seed)
     tokens = opened.speller.tokens
     host = HostLesson(opened.host, alone.reader(opened, own), tokens.timestamp_begin)

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -36,7 +37,6 @@ from pst_cli.training.recipes.common import (
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
-    from pathlib import Path
 
     from pst_cli.models.spelling import Speller
     from pst_cli.training.clips import Clip
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from pst_cli.training.materials import Materials
     from pst_cli.training.opening import Opened
 
-Init = Literal["host", "random"]
+
+HOST, RANDOM = "host", "random"  # what a network begins as: copies of the host's layers, or noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ class Form:
     threaded: bool = False
     draft_length: int = 3
     draft_vocabulary: int = 5000  # words of a language, the most said; 0: every one of all
-    init: Init = "host"  # copies of the host's own layers; the paper's is "random"
+    init: str = HOST  # or RANDOM, the paper's, or the directory of a KVSPN to go on from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,12 +142,19 @@ def _network(
         drafted = _vocabularies(form.draft_vocabulary, opened, items, own, counts)
     sizes = tuple((asked, len(tokens)) for asked, tokens in drafted.items())
     torch.manual_seed(order.settings.seed)
-    network = KVSPN(shaped(form, opened, order.checkpoint.fingerprint, sizes))
+    network = KVSPN(shaped(form, opened, order.checkpoint.fingerprints[-1], sizes))
     if sizes:
         network.draft_tokens.copy_(torch.tensor([one for some in drafted.values() for one in some]))
-    if form.init == "host":
-        network.start_from(opened.host.lean())
+    begin(network, form, opened)
     return network
+
+
+def begin(network: KVSPN, form: Form, opened: Opened) -> None:
+    """Give `network` what it begins as; ModelError where that has another form."""
+    if form.init == HOST:
+        network.start_from(opened.host.lean())
+    elif form.init != RANDOM:
+        network.go_on_from(KVSPN.load(Path(form.init)))
 
 
 def check_form(form: Form, opened: Opened) -> None:
@@ -157,7 +165,7 @@ def check_form(form: Form, opened: Opened) -> None:
         raise UsageError(reason, hint=f"1 to {layers}")
     if form.feed == "both" and not form.threaded:
         raise UsageError("--feed both passes states on from step to step", hint="add --threaded")
-    if form.init == "host" and opened.config.decoder_ffn_dim != FFN * opened.config.d_model:
+    if form.init == HOST and opened.config.decoder_ffn_dim != FFN * opened.config.d_model:
         reason = "the host's feed-forward layers are not as wide as the drafter's"
         raise UsageError(reason, hint="add --init random")
 
