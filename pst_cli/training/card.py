@@ -124,7 +124,10 @@ def _on_hub(name: str) -> str:
 
 def _use(facts: CardFacts) -> str:
     if facts.form == "drafter":
-        host = f"It drafts for `{facts.base}`{_hash(facts.base_sha256)} and for no other weights."
+        host = (
+            f"It drafts for `{facts.base}`{_hash(facts.base_sha256)} and for whatever else has its "
+            "decoder."
+        )
         run = f"pst translate talk.wav --to de --model {facts.base} --draft-model DIR"
         return f"{host}\n\n{_code('sh', run)}"
     whole, first = "DIR", ""
