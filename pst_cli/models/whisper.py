@@ -1,7 +1,7 @@
 """A Whisper checkpoint as decoding needs it, read from its files.
 
-transformers reads them too, but its modules take longer to import than all else that a short clip
-costs, so that they are left to training (see `modules`).
+transformers reads them too, but its modules take about as long to import as all else that a short
+clip costs, so that they are left to training (see `modules`).
 """
 
 from __future__ import annotations
