@@ -92,13 +92,21 @@ def test_batches_of_any_size_give_the_same_text(pst, many, talking_checkpoint):
         assert texts(many / f"out{size}") == [f"{SENTENCE}\n"] * 2
 
 
+def heeding_ctrl_c():
+    """What a shell starts in the background ignores it, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT to a child there")
 def test_ctrl_c_keeps_finished_files_and_exits_130(many, speech, talking_checkpoint):
     for number in range(WINDOWS, 400):
         Path(f"{number:03}x.wav").hardlink_to("00.wav")
     command = [sys.executable, "-m", "pst_cli", "translate", ".", "--to", "en", "--batch-size", "1"]
     with subprocess.Popen(
-        [*command, "--model", str(talking_checkpoint)], stderr=subprocess.PIPE, text=True
+        [*command, "--model", str(talking_checkpoint)],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heeding_ctrl_c,
     ) as run:
         deadline = time.monotonic() + 60
         while not texts(many) and time.monotonic() < deadline:
