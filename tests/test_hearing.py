@@ -67,9 +67,8 @@ def test_a_window_is_heard_as_transformers_hears_it(mels, heads):
         torch.testing.assert_close(encoder(log_mel), expected, rtol=1e-4, atol=1e-5)
         shorter = encoder(log_mel[..., :60])
         assert shorter.shape == (3, 30, 16)
-        assert not torch.allclose(
-            shorter, expected[:, :30]
-        )  # it hears no silence that is not there
+        # It hears no silence that is not there.
+        assert not torch.allclose(shorter, expected[:, :30])
 
 
 def test_half_precision_is_cut_off_where_transformers_cuts_it():

@@ -168,11 +168,8 @@ class Decoder:
         self.embedding = state["embed_tokens.weight"]  # (vocabulary, d_model)
         self.positions = state["embed_positions.weight"]  # (limit, d_model)
         with ThreadPoolExecutor() as pool:  # laying out takes one core for each matrix
-
-            def lay_out(index: int) -> DecoderLayer:
-                return DecoderLayer(state, index, heads, layout)
-
-            self.layers = list(pool.map(lay_out, range(layers)))
+            made = pool.map(lambda index: DecoderLayer(state, index, heads, layout), range(layers))
+            self.layers = list(made)
         self.norm = Norm.read(state, "layer_norm")
         self.head = Affine(self.embedding, layout=layout)
 

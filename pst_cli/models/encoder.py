@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pst_cli.models.decoder import merge_heads
 from pst_cli.models.linear import Affine, Norm, State
 from pst_cli.models.products import packed
 
@@ -35,7 +36,7 @@ class EncoderLayer:
         fused = self.qkv(self.norm(states)).view(*states.shape[:2], 3, self.heads, -1)
         query, key, value = fused.permute(2, 0, 3, 1, 4)  # (rows, heads, frames, head_dim)
         found = functional.scaled_dot_product_attention(query, key, value)
-        states = states + self.out(found.transpose(1, 2).flatten(2))
+        states = states + self.out(merge_heads(found))
         states = states + self.ffn_out(functional.gelu(self.ffn_in(self.ffn_norm(states))))
         if states.dtype == torch.float16:
             most = torch.finfo(states.dtype).max - MARGIN

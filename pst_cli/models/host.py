@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pst_cli.errors import ModelError
-from pst_cli.models.adapter import Adapter, fingerprint, read_json, read_state
+from pst_cli.models.adapter import CONFIG, Adapter, fingerprint, read_json, read_state
 from pst_cli.models.alignment import alignment_heads
 from pst_cli.models.context import Context, taught_context
 from pst_cli.models.decoder import Decoder
@@ -18,7 +18,7 @@ from pst_cli.models.features import LogMel
 from pst_cli.models.products import exact
 from pst_cli.models.prompts import Ability
 from pst_cli.models.session import Session
-from pst_cli.models.whisper import read_whisper, special_tokens, unfit
+from pst_cli.models.whisper import GENERATION, read_whisper, special_tokens, unfit
 from pst_cli.types import WINDOW_SECONDS, Samples
 
 if TYPE_CHECKING:
@@ -169,12 +169,12 @@ def ability(path: Path, host: Path | None = None) -> Ability:
     language tokens that mean anything (an adapter has those of its `host`). Distilled ones, turbo
     among them, have fewer decoder than encoder layers and were trained on transcription alone.
     """
-    config = read_json(path / "config.json")
+    config = read_json(path / CONFIG)
     if declared := config.get("pst", {}).get("ability"):
         if declared in DECLARED:
             return DECLARED[declared]
         raise ModelError(f"{path} was made by another pst: its ability is {declared}")
-    if not read_json((host or path) / "generation_config.json").get("lang_to_id"):
+    if not read_json((host or path) / GENERATION).get("lang_to_id"):
         return Ability.ENGLISH_ONLY
     if config["decoder_layers"] < config["encoder_layers"]:
         return Ability.TRANSCRIBE

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pst_cli.errors import ModelError
 from pst_cli.models.adapter import CONFIG, EMBEDDING, Adapter, read_json, read_state
+from pst_cli.models.pruning.vocabulary import TOKENIZER
 from pst_cli.types import SpecialTokens
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
-GENERATION, TOKENIZER = "generation_config.json", "tokenizer.json"
+GENERATION = "generation_config.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pst_cli.models.host import declared
 from pst_cli.models.pruning.layers import keep_heads, keep_layers
 from pst_cli.models.pruning.renumber import Renumbering, merges_text
 from pst_cli.models.pruning.vocabulary import KEPT, TOKENIZER, read_kept, write_kept
+from pst_cli.models.whisper import GENERATION
 from pst_cli.store import layout
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from pst_cli.weights import Checkpoint
 
-GENERATION, MERGES = "generation_config.json", "merges.txt"
+MERGES = "merges.txt"
 HEADS = "alignment_heads"  # those whose attention tells when a word is said
 SPELLING = ("vocab.json", MERGES, "added_tokens.json")  # of older tokenizers, beside TOKENIZER
 COPIED = (*layout.CARDS[1:], *layout.FEATURES, *layout.EXTRAS, *SPELLING, KEPT)

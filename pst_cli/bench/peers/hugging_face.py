@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pst_cli.bench.lanes import Said
 from pst_cli.bench.peers.peer import DECODE, Peer, Setting, timed_module
 from pst_cli.bench.race import PeerError
+from pst_cli.models.modules import transformers_quietly
 from pst_cli.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pst_cli.bench.clips import Task
@@ -26,9 +26,7 @@ class Transformers(Peer):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        import transformers
-
-        with quietly():
+        with transformers_quietly() as transformers:
             self.model = self._load(setting.checkpoint, "encoder")
             self.tokenizer = transformers.WhisperTokenizerFast.from_pretrained(setting.checkpoint)
             self.features = transformers.WhisperFeatureExtractor.from_pretrained(setting.checkpoint)
@@ -51,7 +49,7 @@ class Transformers(Peer):
         with self.watch.running("features"):
             heard = self.features(sounds, sampling_rate=SAMPLE_RATE, return_tensors="pt")
             log_mel = heard.input_features.to(self.setting.device, self.setting.dtype)
-        with quietly(), self.watch.running(DECODE):
+        with transformers_quietly(), self.watch.running(DECODE):
             rows = self.model.generate(
                 log_mel,
                 **_asked(tasks),
@@ -89,7 +87,7 @@ class Assisted(Transformers):
         if setting.draft is None:
             raise PeerError("needs --draft-model NAME")
         super().__init__(setting)
-        with quietly():
+        with transformers_quietly():
             self.assistant = self._load(setting.draft, "drafter_encoder")
 
     def decode(self, tasks: Sequence[Task]) -> list[Said]:
@@ -105,17 +103,3 @@ def _asked(tasks: Sequence[Task]) -> dict[str, Any]:
     languages = [str(task.language) for task in tasks]
     together = languages if len(languages) > 1 else languages[0]
     return {"language": together, "task": tasks[0].task}
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """transformers without its bars and warnings."""
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
