@@ -10,7 +10,7 @@ from pst_cli.decoding.draft_model import ModelDrafter
 from pst_cli.decoding.kvspn import KVSPNDrafter
 from pst_cli.decoding.length import DraftLength, SharedLength
 from pst_cli.decoding.protocols import Drafter, Plain
-from pst_cli.drafters import fits, kind_of, learnt_from, network_kind, own_drafters
+from pst_cli.drafters import fits, kind_of, learnt_from, network_kind, own_drafters, vocabularies
 from pst_cli.errors import ModelError, UsageError
 from pst_cli.models.adapter import DIGITS, read_adapter_config
 from pst_cli.models.heads import Heads
@@ -112,6 +112,7 @@ class SpeculativeMethod:
     """A smaller Whisper drafts; one that has the host's very encoder hears with the host's ears."""
 
     draft: Host
+    heads: Heads
     shares_encoder: bool
     drafting: Drafting
     name: str = "speculative"
@@ -127,7 +128,7 @@ class SpeculativeMethod:
         confidence = self.drafting.confidence
         if confidence is None:  # rows that are drafted together go on until the last of them stops
             confidence = CONFIDENCE if session.rows == 1 else 0.0
-        return ModelDrafter(own, replace(guide, confidence=confidence), adaptive)
+        return ModelDrafter(own, self.heads, replace(guide, confidence=confidence), adaptive)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,7 @@ def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
         )
     network = network.to(host.device, host.dtype)
     freeze_linears(network, approximate)
-    return KVSPNMethod(network, Heads(network, host.decoder), drafting)
+    return KVSPNMethod(network, Heads(network.vocabularies, host.decoder), drafting)
 
 
 def load_draft_model(draft: Checkpoint, host: Host, drafting: Drafting) -> SpeculativeMethod:
@@ -231,4 +232,6 @@ def speculative(
             hint="draft for tiny to medium with one of those, for large-v3 with turbo; a model "
             "whose vocabulary is trimmed drafts for its like alone",
         )
-    return SpeculativeMethod(draft, hears or draft.encoder.sums == host.encoder.sums, drafting)
+    heads = Heads(vocabularies(host.shape.vocab_size), draft.decoder)
+    shares = hears or draft.encoder.sums == host.encoder.sums
+    return SpeculativeMethod(draft, heads, shares, drafting)

@@ -51,6 +51,7 @@ from pst_cli.models.host import Host
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig
 from pst_cli.models.session import Session
+from pst_cli.models.vocabularies import ANYTHING
 from pst_cli.training.recipes.host import HostPlan, taught
 from pst_cli.translator import Options, Translator
 from pst_cli.types import SAMPLE_RATE, WINDOW_SECONDS, Window
@@ -124,11 +125,12 @@ def drafter(session, heard, form):
                 open=lambda states, beams, mask: begin(other, Encoded(states, states, mask), beams)
             )
             always = Drafting(length=3, confidence=0.0)
-            method = SpeculativeMethod(smaller, shares_encoder=True, drafting=always)
+            heads = Heads(ANYTHING, begin(other, heard).decoder)
+            method = SpeculativeMethod(smaller, heads, shares_encoder=True, drafting=always)
         else:
             net = network(tiny(98, layers=3), **FORMS[form])
             always = Drafting(length=net.config.draft_length, confidence=0.0)
-            method = KVSPNMethod(net, Heads(net, session.decoder), always)
+            method = KVSPNMethod(net, Heads(net.vocabularies, session.decoder), always)
         return method.start(session, heard.drafter, guide)
 
 

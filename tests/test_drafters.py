@@ -18,6 +18,7 @@ from pst_cli.errors import ModelError
 from pst_cli.models.heads import Head, Heads
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig, read_config
+from pst_cli.models.vocabularies import ANYTHING, Vocabularies
 
 torch.set_num_threads(1)  # tensors this small only lose by sharing
 
@@ -71,7 +72,7 @@ def drafted(model, features, net, length=None, confidence=0.0, acceptance=None):
     size = DraftLength(length or net.config.draft_length, fixed=True)
     with torch.inference_mode():
         drafter = KVSPNDrafter(
-            net, Heads(net, host.decoder), host, encode(model, features), guide, size
+            net, Heads(net.vocabularies, host.decoder), host, encode(model, features), guide, size
         )
         strategy = Strategy(drafter, acceptance or Greedy(), RULES)
         return decode(host, [PROMPT] * len(features), SPECIAL, strategy)
@@ -121,7 +122,7 @@ def first_draft(model, features, net, spoil=None):
             spoil(host.cache)
         guide = Guide(RULES, len(PROMPT), END)
         size = DraftLength(net.config.draft_length, fixed=True)
-        heads = Listening(net, host.decoder)
+        heads = Listening(net.vocabularies, host.decoder)
         drafter = KVSPNDrafter(net, heads, host, encode(model, features), guide, size)
         drafter.draft([row], [8])
     return torch.cat(heads.heard, 1)
@@ -179,7 +180,7 @@ def test_the_last_token_of_the_prompt_that_names_a_vocabulary_says_what_may_be_d
         network(tiny(13, layers=3), vocabularies=((7, 3), (9, 2))),
     )
     net.draft_tokens.copy_(torch.tensor([20, 30, 40, 25, 30]))
-    heads = Heads(net, decoder)
+    heads = Heads(net.vocabularies, decoder)
     assert heads.of([[START, 9, 7, 50]]).kept == heads.of([[START, 7, 8]]).kept == (20, 30, 40)
     assert heads.of([[START, 7, 9, 50]]).kept == (25, 30)
     assert heads.of([[START, 9], [START, 7]]).kept == (20, 25, 30, 40)
@@ -199,7 +200,7 @@ def test_medusa_does_not_see_the_token_and_kvspn_does():
         with torch.inference_mode():
             host.forward(torch.tensor([[START, 20, 21]]), [0])
             guide = Guide(RULES, 1, END)
-            heads, encoded = Listening(net, host.decoder), encode(model, features)
+            heads, encoded = Listening(net.vocabularies, host.decoder), encode(model, features)
             drafter = KVSPNDrafter(net, heads, host, encoded, guide, DraftLength(1))
             drafter.draft([[START, 20, 21, last]], [4])
         return heads.heard[0]
@@ -214,7 +215,7 @@ def test_a_draft_model_with_the_hosts_own_weights_is_always_right():
     features = sound(model, 3, 15)
     host, own = session(model, features), session(model, features)
     length = DraftLength(4, fixed=True)
-    drafter = ModelDrafter(own, Guide(RULES, 1, END), length)
+    drafter = ModelDrafter(own, Heads(ANYTHING, own.decoder), Guide(RULES, 1, END), length)
     spoken = decode(host, [PROMPT] * 3, SPECIAL, Strategy(drafter, Greedy(), RULES))
     assert [row.tokens for row in spoken] == [row.tokens for row in plain(model, features)]
     assert all(sum(row.accepted) == row.drafted for row in spoken)
@@ -225,10 +226,30 @@ def test_a_draft_model_with_the_hosts_own_weights_is_always_right():
 def test_a_draft_model_with_other_weights_changes_no_token(rows):
     model, other = tiny(16, layers=3), tiny(17, layers=1)
     features = sound(model, rows, 16)
-    drafter = ModelDrafter(session(other, features), Guide(RULES, 1, END), DraftLength(3))
+    own = session(other, features)
+    heads = Heads(ANYTHING, own.decoder)
+    drafter = ModelDrafter(own, heads, Guide(RULES, 1, END), DraftLength(3))
     host = session(model, features)
     spoken = decode(host, [PROMPT] * rows, SPECIAL, Strategy(drafter, Greedy(), RULES))
     assert [row.tokens for row in spoken] == [row.tokens for row in plain(model, features)]
+
+
+def test_a_draft_model_says_only_words_of_the_vocabulary_that_the_prompt_asks_for():
+    model = tiny(15, layers=2)
+    features = sound(model, 2, 15)
+    said = [row.tokens for row in plain(model, features)]
+    words = torch.tensor(sorted({token for row in said for token in row[::2]} | {END}))
+    host, own = session(model, features), session(model, features)
+    heads = Heads(Vocabularies(((START, len(words)),), words), own.decoder)
+    drafter = ModelDrafter(own, heads, Guide(RULES, 1, END), DraftLength(3, fixed=True))
+    drafts, propose_ = [], drafter.draft
+    drafter.draft = lambda rows, room: drafts.append(propose_(rows, room)) or drafts[-1]
+    spoken = decode(host, [PROMPT] * 2, SPECIAL, Strategy(drafter, Greedy(), RULES))
+    assert [row.tokens for row in spoken] == said
+    assert {token for round_ in drafts for one in round_ for token in one.tokens} <= {
+        *words.tolist()
+    }
+    assert sum(sum(row.accepted) for row in spoken) > 0
 
 
 def test_sampling_with_drafts_stays_within_the_rules_and_the_limit():

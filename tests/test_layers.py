@@ -138,7 +138,7 @@ def test_parts_never_know_each_other(path):
     assert all(LAYERS[other] == 0 for other in inner(path) - {part(path)})
 
 
-INTIMATE = {"kvspn", "draft_model"}  # drafters that live on a model, or are one
+INTIMATE = {"kvspn", "draft_model", "saying"}  # drafters that live on a model, or are one
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if part(p) == "decoding"], ids=name)

@@ -79,7 +79,7 @@ def in_use(host, net, heard, row, query, steps):
         session.forward(torch.tensor([row[-3:]]), [query])  # stale slots, of a draft rolled back
         session.forward(torch.tensor([row[query - 1 : query]]), [query - 1])
         guide, length = Guide(RULES, len(PROMPT), END), DraftLength(steps, fixed=True)
-        made = KVSPNDrafter(net, Heads(net, decoder), session, heard, guide, length)
+        made = KVSPNDrafter(net, Heads(net.vocabularies, decoder), session, heard, guide, length)
         ask = _Steps(made, [row[: query + 1]])
         scores = [ask([row[query + 1 : query + 1 + step]]) for step in range(steps)]
     return [one[0, 0] for one in scores]
@@ -94,7 +94,7 @@ def test_a_drafter_is_taught_exactly_what_it_does_when_it_drafts(form):
     with torch.no_grad():
         drafts = list(lesson.drafts(batch, *lesson.memory(batch)))
     assert [one.step for one in drafts] == list(range(1, net.config.draft_length + 1))
-    kept = net.vocabulary(START).tolist() if net.config.vocabularies else range(VOCABULARY)
+    kept = net.vocabularies.of(START).tolist() if net.config.vocabularies else range(VOCABULARY)
     close = ROUNDED if net.config.vocabularies else CLOSE
     taught_queries = 0
     for row, example in enumerate(ROWS):

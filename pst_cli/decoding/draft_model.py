@@ -12,26 +12,31 @@ import torch
 from torch import Tensor
 
 from pst_cli.decoding.proposals import Guide, Rows, propose
+from pst_cli.decoding.saying import Saying
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pst_cli.decoding.length import DraftLength
     from pst_cli.decoding.protocols import Draft
+    from pst_cli.models.heads import Heads
     from pst_cli.models.session import Session
 
 
 class ModelDrafter:
-    """Drafts with a whole model of its own; `session` is that model's, not the host's."""
+    """Drafts with a whole model of its own."""
 
-    def __init__(self, session: Session, guide: Guide, length: DraftLength) -> None:
-        self.session, self.guide, self.length = session, guide, length
+    def __init__(self, session: Session, heads: Heads, guide: Guide, length: DraftLength) -> None:
+        """`session` and `heads` are that model's, not the host's."""
+        self.session, self.length = session, length
+        self.saying = Saying(heads, guide)
         self._fed: list[list[int]] = [[] for _ in range(session.rows)]  # what its memory holds
 
     def draft(self, rows: Rows, room: Sequence[int]) -> list[Draft]:
         fits = min(*room, self.session.limit - max(map(len, rows)))
         length = min(self.length.next(rows), max(0, fits))
-        drafts = propose(rows, length, lambda drafts: self._step(rows, drafts), self.guide)
+        head, guide = self.saying.of(rows)
+        drafts = propose(rows, length, lambda drafts: head(self._step(rows, drafts)).float(), guide)
         self.length.drafted(rows, [draft.tokens for draft in drafts])
         return drafts
 
@@ -45,14 +50,14 @@ class ModelDrafter:
             self.session.select(rows)
 
     def _step(self, rows: Rows, drafts: Rows) -> Tensor:
-        """Feed what the memory lacks of every row, in one width, and score what follows."""
+        """Feed what the memory lacks of every row, in one width: the states of what follows."""
         wanted = [[*row, *draft] for row, draft in zip(rows, drafts, strict=True)]
         missing = [len(row) - _common(row, fed) for row, fed in zip(wanted, self._fed, strict=True)]
         width = max(1, *missing)
         starts = [len(row) - width for row in wanted]
         states = self.session.forward(torch.tensor([row[-width:] for row in wanted]), starts)
         self._fed = wanted
-        return self.session.logits(states[:, -1:])
+        return states[:, -1:]
 
 
 def _common(row: Sequence[int], fed: Sequence[int]) -> int:

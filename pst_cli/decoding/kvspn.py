@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pst_cli.decoding.proposals import Guide, Rows, propose
 from pst_cli.decoding.protocols import Draft
+from pst_cli.decoding.saying import Saying
 from pst_cli.models.decoder import Step
 
 if TYPE_CHECKING:
@@ -44,30 +45,18 @@ class KVSPNDrafter:
         `encoded`, (windows, frames, d_model), is read only by own cross-attention; what of it is
         padding, the session's memory tells.
         """
-        self.network, self.heads, self.session = network, heads, session
-        self.guide, self.length = guide, length
+        self.network, self.session, self.length = network, session, length
+        self.saying = Saying(heads, guide)
         self._own = network.hear(encoded)
-        self._said: tuple[Affine, Guide] | None = None
 
     def draft(self, rows: Rows, room: Sequence[int]) -> list[Draft]:
         length = min(self.length.next(rows), max(0, min(room)))
         drafts = [Draft()] * len(rows)
         if length:
-            _, guide = self.vocabulary(rows)
-            drafts = propose(rows, length, _Steps(self, rows), guide)
+            head, guide = self.saying.of(rows)
+            drafts = propose(rows, length, _Steps(self, rows, head), guide)
         self.length.drafted(rows, [draft.tokens for draft in drafts])
         return drafts
-
-    def vocabulary(self, rows: Rows) -> tuple[Affine, Guide]:
-        """The output head for all that `rows` may say, and its guide: the same from first to last.
-
-        Rows leave and never come, so what fits the first of them fits all that follow.
-        """
-        if self._said is None:
-            head = self.heads.of(rows)
-            guide = self.guide if head.kept is None else self.guide.narrowed(head.kept)
-            self._said = head.affine, guide
-        return self._said
 
     def select(self, rows: Tensor) -> None:
         self.length.select(rows.tolist())
@@ -84,9 +73,8 @@ class KVSPNDrafter:
 class _Steps:
     """One draft under way: the host's memory as it stands, and the state passed along."""
 
-    def __init__(self, drafter: KVSPNDrafter, rows: Rows) -> None:
-        self.drafter, self.rows = drafter, rows
-        self.head, _ = drafter.vocabulary(rows)
+    def __init__(self, drafter: KVSPNDrafter, rows: Rows, head: Affine) -> None:
+        self.drafter, self.rows, self.head = drafter, rows, head
         session, network = drafter.session, drafter.network
         self.device = session.cache.keys.device
         self.starts = [len(row) - 1 for row in rows]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from pst_cli.errors import ModelError
 from pst_cli.models.adapter import CONFIG, read_json
+from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig, read_config
+from pst_cli.models.vocabularies import ANYTHING, Vocabularies
 
 if TYPE_CHECKING:
     from pst_cli.models.host import Host
@@ -39,6 +41,18 @@ def _packaged(host: Host) -> dict[str, Path]:
         elif fits(network, host) and host.decodes_as(network.host):
             found[kind_of(network)] = folder
     return found
+
+
+def vocabularies(words: int) -> Vocabularies:
+    """The draft vocabularies of a KVSPN in the package whose host has so many `words`.
+
+    All Whispers that have as many have the same ones; of another number anything may be drafted.
+    """
+    for folder in sorted(PACKAGED.glob("[!._]*/")):
+        network = read_config(folder)
+        if network and network.vocabulary == words and network.vocabularies:
+            return KVSPN.load(folder).vocabularies
+    return ANYTHING
 
 
 def learnt_from(folder: Path, host: Host) -> bool:

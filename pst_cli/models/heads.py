@@ -1,4 +1,4 @@
-"""A host's output head cut down to what a drafter may say: it is half of a small host's pass."""
+"""An output head cut down to what a drafter may say: it is half of a small network's pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pst_cli.models.decoder import Decoder
-    from pst_cli.models.kvspn import KVSPN
+    from pst_cli.models.vocabularies import Vocabularies
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +26,25 @@ class Head:
 
 
 class Heads:
-    """The heads that a network drafts with, each made once: a copy of some of the host's rows.
+    """The heads that a network drafts with, each made once: a copy of some of a decoder's rows.
 
     Which it is, the prompts tell. Rows of several languages that are drafted together share one
-    for all that any of them may say (after the union of vocabularies, FR-Spec, arXiv 2502.14856).
+    for all that any of them may say.
     """
 
-    def __init__(self, network: KVSPN, decoder: Decoder) -> None:
-        self._network, self._decoder = network, decoder
+    def __init__(self, vocabularies: Vocabularies, decoder: Decoder) -> None:
+        self._vocabularies, self._decoder = vocabularies, decoder
         self._made: dict[frozenset[int | None], Head] = {}
 
     def of(self, rows: Sequence[Sequence[int]]) -> Head:
         """The head for `rows`, each a prompt and what was said so far."""
-        asked = frozenset(map(self._network.asked, rows))
+        asked = frozenset(map(self._vocabularies.asked, rows))
         if asked not in self._made:
             self._made[asked] = self._make(asked)
         return self._made[asked]
 
     def _make(self, asked: frozenset[int | None]) -> Head:
-        known = [self._network.vocabulary(one) for one in asked if one is not None]
+        known = [self._vocabularies.of(one) for one in asked if one is not None]
         if len(known) < len(asked):
             return Head(self._decoder.head)
         kept = torch.unique(torch.cat(known))

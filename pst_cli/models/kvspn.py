@@ -31,6 +31,7 @@ from pst_cli.models.kvspn_config import CONFIG, KIND, KVSPNConfig, read_config
 from pst_cli.models.memory import Filled, Memory, Pair, Read
 from pst_cli.models.products import rounded
 from pst_cli.models.tensors import load_tensors, save_tensors
+from pst_cli.models.vocabularies import Vocabularies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -159,23 +160,10 @@ class KVSPN(nn.Module):
         layers = [self.config.layer(block) for block in range(self.config.groups)]
         return [(cache.cross_keys[layer], cache.cross_values[layer]) for layer in layers]
 
-    def asked(self, row: Sequence[int]) -> int | None:
-        """Which of its vocabularies the prompt in `row` asks for, named by a token of the prompt.
-
-        It is the last one there that names any: after <|fr|><|translate|> it is not the French
-        one. None: the host's whole vocabulary.
-        """
-        named = {token for token, _ in self.config.vocabularies}
-        return next((token for token in reversed(row) if token in named), None)
-
-    def vocabulary(self, asked: int) -> Tensor:
-        """What may be drafted where that is `asked`: ids in the host's vocabulary, ascending."""
-        start = 0
-        for named, size in self.config.vocabularies:
-            if named == asked:
-                return self.draft_tokens[start : start + size].long()
-            start += size
-        raise KeyError(asked)
+    @property
+    def vocabularies(self) -> Vocabularies:
+        """What it drafts after which prompts."""
+        return Vocabularies(self.config.vocabularies, self.draft_tokens)
 
     def go_on_from(self, earlier: KVSPN) -> None:
         """Begin with what `earlier` has learnt, be it of another host or with other vocabularies.

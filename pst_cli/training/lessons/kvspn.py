@@ -148,14 +148,14 @@ class KVSPNLesson(Lesson):
 
     def _vocabularies(self, tokens: Tensor) -> list[Vocabulary]:
         """Of all `tokens`, (rows, seq), begin with their prompts."""
-        embedding = self.host.head
-        rows = [self.network.asked(row) for row in tokens.tolist()]
+        embedding, vocabularies = self.host.head, self.network.vocabularies
+        rows = [vocabularies.asked(row) for row in tokens.tolist()]
         found = []
         for asked in dict.fromkeys(rows):
             places = torch.arange(len(embedding), device=tokens.device)
             head = embedding  # itself, not a copy, where every word may be drafted
             if asked is not None:
-                kept = self.network.vocabulary(asked)
+                kept = vocabularies.of(asked)
                 places = torch.full_like(places, IGNORED)
                 places[kept] = torch.arange(len(kept), device=tokens.device)
                 head = embedding[kept]
