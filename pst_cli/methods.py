@@ -15,8 +15,6 @@ from pst_cli.errors import ModelError, UsageError
 from pst_cli.models.adapter import DIGITS, read_adapter_config
 from pst_cli.models.heads import Heads
 from pst_cli.models.kvspn import KVSPN
-from pst_cli.models.linear import freeze_linears
-from pst_cli.models.products import approximate
 from pst_cli.weights import Checkpoint, locate
 
 if TYPE_CHECKING:
@@ -208,7 +206,7 @@ def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
             hint="use the --model it was trained with",
         )
     network = network.to(host.device, host.dtype)
-    freeze_linears(network, approximate)
+    network.freeze()
     return KVSPNMethod(network, Heads(network.vocabularies, host.decoder), drafting)
 
 

@@ -68,6 +68,7 @@ HOMES = {  # outside library -> who may import it
     "av": {"audio"},
     "soxr": {"audio"},
     "silero_vad": {"vad"},
+    "numba": {"models"},
     "numpy": {"types", "audio", "vad", "store", "models"},
     "sacrebleu": {"evaluate"},
     "matplotlib": {"bench", "training"},

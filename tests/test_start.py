@@ -10,6 +10,7 @@ import pytest
 HEAVY = (
     "torch",
     "transformers",
+    "numba",
     "numpy",
     "av",
     "soundfile",
@@ -72,8 +73,10 @@ def test_a_wrong_flag_value_is_refused_before_anything_heavy_is_loaded():
 
 
 @pytest.mark.parametrize("command", ["translate", "subtitle"])
-def test_work_on_a_clip_does_without_transformers(command, talking_checkpoint, speech, tmp_path):
-    """Its modules take longer to import than a short clip takes to translate."""
+def test_work_on_a_clip_does_without_transformers_and_numba(
+    command, talking_checkpoint, speech, tmp_path
+):
+    """Nor a compiler: importing either takes longer than it could spare a short clip."""
     arguments = [str(speech), "--to", "en", "--model", str(talking_checkpoint), "--output", "-"]
     code = (
         "import sys, atexit; atexit.register(lambda: print('loaded', *sys.modules));"
@@ -84,7 +87,7 @@ def test_work_on_a_clip_does_without_transformers(command, talking_checkpoint, s
     assert "The parasite speaks." in shown.stdout, shown.stderr
     loaded = {name.split(".")[0] for name in shown.stdout.splitlines()[-1].split()}
     assert "torch" in loaded
-    assert not loaded & {"transformers", "huggingface_hub", "accelerate", "peft"}
+    assert not loaded & {"transformers", "numba", "huggingface_hub", "accelerate", "peft"}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -17,13 +17,15 @@ from torch.nn import functional
 
 from pst_cli.models.attention import QUERIES, attend, attend_few, queries
 from pst_cli.models.cache import KVCache
+from pst_cli.models.compiled import CompiledLayer, compiles, laid_out
 from pst_cli.models.linear import Affine, Norm, State
-from pst_cli.models.products import exact
+from pst_cli.models.products import approximate, exact
 from pst_cli.models.sharing import Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pst_cli.models.compiled import Part, Weights
     from pst_cli.models.products import Layout
 
 
@@ -84,7 +86,7 @@ class Step:
     def __init__(self, starts: Sequence[int], width: int, cache: KVCache) -> None:
         """Row r carries `width` tokens at positions starts[r] .. starts[r] + width - 1."""
         cache.reserve(max(starts) + width)
-        self.width = width
+        self.starts, self.width = starts, width
         keys, wide = cache.keys, queries(width, cache.keys)
         seen = visible(cache.limit, keys.dtype, keys.device)[:, : cache.slots]
         self.start = starts[0] if min(starts) == max(starts) else None
@@ -133,6 +135,13 @@ class DecoderLayer:
         self.ffn_norm = Norm.read(state, f"{prefix}.final_layer_norm")
         self.ffn_in = Affine.read(state, f"{prefix}.fc1", layout)
         self.ffn_out = Affine.read(state, f"{prefix}.fc2", layout)
+        drafts = layout is approximate and compiles(self.self_norm.weight)
+        self._compiled = CompiledLayer(self._weights, index) if drafts else None
+
+    def _weights(self) -> Weights:
+        remembered: list[Part] = [self.self_norm, self.self_qkv, self.self_out]
+        heard: list[Part] = [self.cross_norm, self.cross_q, self.cross_out]
+        return laid_out([*remembered, *heard, self.ffn_norm, self.ffn_in, self.ffn_out])
 
     def cross(self, encoded: Tensor) -> Tensor:
         """Cross-attention keys and values of windows: (2, rows, heads, frames, head_dim)."""
@@ -141,6 +150,8 @@ class DecoderLayer:
         return fused.permute(2, 0, 3, 1, 4)
 
     def __call__(self, states: Tensor, cache: KVCache, step: Step) -> Tensor:
+        if self._compiled and self._compiled.takes(states):
+            return self._compiled(states, cache, step)
         states = states + self._attend_self(self.self_norm(states), cache, step)
         states = states + self._attend_cross(self.cross_norm(states), cache)
         return states + self.ffn_out(functional.gelu(self.ffn_in(self.ffn_norm(states))))

@@ -26,10 +26,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pst_cli.errors import ModelError, OutputError
+from pst_cli.models.compiled import CompiledLayer, compiles, laid_out
 from pst_cli.models.decoder import Decoder, attend_window, merge_heads, split_heads
 from pst_cli.models.kvspn_config import CONFIG, KIND, KVSPNConfig, read_config
+from pst_cli.models.linear import freeze_linears
 from pst_cli.models.memory import Filled, Memory, Pair, Read
-from pst_cli.models.products import rounded
+from pst_cli.models.products import approximate, rounded
 from pst_cli.models.tensors import load_tensors, save_tensors
 from pst_cli.models.vocabularies import Vocabularies
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pst_cli.models.cache import KVCache
+    from pst_cli.models.compiled import Part
     from pst_cli.models.decoder import Step
     from pst_cli.models.linear import Affine, Norm
 
@@ -63,6 +66,17 @@ class Block(nn.Module):
         self.ffn_norm = nn.LayerNorm(size)
         self.ffn_in = nn.Linear(size, FFN * size)
         self.ffn_out = nn.Linear(FFN * size, size)
+        self.compiled: CompiledLayer | None = None
+
+    def stand_in(self, layer: int) -> None:
+        """Be compiled for few tokens, if it can be; `layer` is the host's that it stands in for."""
+        assert isinstance(self.query_norm, nn.LayerNorm)
+        if not compiles(self.query.weight):
+            return
+        remembered: list[Part] = [self.query_norm, self.query, self.out]
+        heard: list[Part] = [self.cross_norm, self.cross_query, self.cross_out]
+        weights = laid_out([*remembered, *heard, self.ffn_norm, self.ffn_in, self.ffn_out])
+        self.compiled = CompiledLayer(lambda: weights, layer)
 
     def hear(self, encoded: Tensor) -> Pair:
         """Own cross-attention keys and values, each (rows, heads, frames, head_dim)."""
@@ -80,6 +94,8 @@ class Block(nn.Module):
         `memory` is the host's, of this block's layers; `cross` what it hears: keys and values, each
         (windows, heads, frames, head_dim), of which `heard` masks the padding, if there is any.
         """
+        if self.compiled and isinstance(memory, Filled) and self.compiled.takes(states):
+            return self.compiled(states, memory.cache, memory.step)
         fused = self.query(self.query_norm(states))
         split = fused.view(*states.shape[:2], -1, self.heads, states.shape[-1] // self.heads)
         query, *own = split.unbind(2)
@@ -195,6 +211,16 @@ class KVSPN(nn.Module):
             if block.cross_kv is not None:
                 _copy(block.cross_kv, host.cross_kv)
         _copy(self.final_norm, decoder.norm)
+
+    def freeze(self) -> None:
+        """Lay it out for drafting, and that alone: weights in 8 bits.
+
+        Blocks are compiled where they do all that a layer of the host's does.
+        """
+        if self.config.fills and self.config.normed and self.config.cross == "host":
+            for index, block in enumerate(self._blocks()):
+                block.stand_in(self.config.layer(index))
+        freeze_linears(self, approximate)
 
     def _blocks(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]
