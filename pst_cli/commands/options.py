@@ -13,8 +13,8 @@ from pst_cli.subtitles.styles import STYLES
 from pst_cli.types import LANGUAGES
 
 CODES = ", ".join(LANGUAGES)
-DEFAULT_MODEL = "base"  # of all that translates; "base-m2m" where that is shipped
-NAMES = (DEFAULT_MODEL, "base-own", "tiny", "base", "small", "medium", "large-v3")
+DEFAULT_MODEL = "base"  # of all that translates; "base-m2m" once that loses nothing of base's
+NAMES = ("base-m2m", "base-own", "tiny", "base", "small", "medium", "large-v3")
 MODELS = ", ".join(dict.fromkeys(NAMES))
 DECODINGS = ("auto", "plain", "speculative", "kvspn", "medusa")
 CONTEXTS = ("auto", "own", "full")
