@@ -80,7 +80,8 @@ def in_use(host, net, heard, row, query, steps):
         session.forward(torch.tensor([row[query - 1 : query]]), [query - 1])
         guide, length = Guide(RULES, len(PROMPT), END), DraftLength(steps, fixed=True)
         made = KVSPNDrafter(net, Heads(net.vocabularies, decoder), session, heard, guide, length)
-        ask = _Steps(made, [row[: query + 1]])
+        asked = [row[: query + 1]]
+        ask = _Steps(made, asked, made.saying.of(asked)[0])
         scores = [ask([row[query + 1 : query + 1 + step]]) for step in range(steps)]
     return [one[0, 0] for one in scores]
 
