@@ -15,7 +15,7 @@ from pst_cli.types import LANGUAGES
 CODES = ", ".join(LANGUAGES)
 DEFAULT_MODEL = "base"  # of all that translates; "base-m2m" once that loses nothing of base's
 NAMES = ("base-m2m", "base-own", "tiny", "base", "small", "medium", "large-v3")
-MODELS = ", ".join(dict.fromkeys(NAMES))
+MODELS = ", ".join(NAMES)
 DECODINGS = ("auto", "plain", "speculative", "kvspn", "medusa")
 CONTEXTS = ("auto", "own", "full")
 FORMAT_NAMES = ("txt", "srt", "vtt", "ass", "tsv", "json")

@@ -15,7 +15,7 @@ from numba import float32, njit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pst_cli.models.compiled import Floats, Memory, Norm, Places, Product, Weights
+    from pst_cli.models.compiled import Floats, Indices, Memory, Norm, Places, Product, Weights
 
 compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(
     cache=True, fastmath=True, nogil=True, error_model="numpy"
@@ -133,32 +133,29 @@ def remember(fused: Floats, memory: Memory, layer: int, places: Places) -> None:
 
 
 @compiled
-def look_back(query: Floats, memory: Memory, layer: int, places: Places, out: Floats) -> None:
-    """Self-attention, (tokens, size) to (tokens, size), of each token to all up to itself."""
-    keys, values = memory.keys, memory.values
-    dim = keys.shape[4]
-    scores = np.empty(keys.shape[3], np.float32)
+def look(
+    query: Floats,
+    keys: Floats,
+    values: Floats,
+    owners: Indices,
+    seen: Indices,
+    first: int,
+    out: Floats,
+) -> None:
+    """Attention, (tokens, size) to (tokens, size), of each token to as many slots as it has `seen`.
+
+    `keys` and `values` are (owners, lanes, slots, head_dim), of which the heads are every so many
+    lanes from the `first`; `owners` and `seen` are (tokens,).
+    """
+    lanes, slots, dim = keys.shape[1:]
+    heads = out.shape[1] // dim
+    scores = np.empty(slots, np.float32)
     for token in range(len(out)):
-        row, seen = places.rows[token], places.slots[token] + 1
-        for head in range(keys.shape[1]):
-            part = slice(head * dim, (head + 1) * dim)
-            own_keys, own_values = keys[row, head, layer, :seen], values[row, head, layer, :seen]
+        owner, count = owners[token], seen[token]
+        for head in range(heads):
+            lane, part = first + head * (lanes // heads), slice(head * dim, (head + 1) * dim)
+            own_keys, own_values = keys[owner, lane, :count], values[owner, lane, :count]
             attend(query[token, part], own_keys, own_values, scores, out[token, part])
-
-
-@compiled
-def hear(query: Floats, memory: Memory, layer: int, places: Places, out: Floats) -> None:
-    """Cross-attention, (tokens, size) to (tokens, size), of each token to its window's sound."""
-    keys, values = memory.cross_keys, memory.cross_values
-    dim = keys.shape[4]
-    scores = np.empty(keys.shape[3], np.float32)
-    for token in range(len(out)):
-        window, heard = places.windows[token], places.frames[token]
-        for head in range(keys.shape[2]):
-            part = slice(head * dim, (head + 1) * dim)
-            far_keys = keys[layer, window, head, :heard]
-            far_values = values[layer, window, head, :heard]
-            attend(query[token, part], far_keys, far_values, scores, out[token, part])
 
 
 @compiled
@@ -173,21 +170,24 @@ def gelu(states: Floats) -> None:
 @compiled
 def run(weights: Weights, states: Floats, memory: Memory, layer: int, places: Places) -> None:
     """`states`, (tokens, size), after the layer, in place; its `memory` is read and filled."""
-    tokens, size = states.shape
-    normed, mixed = np.empty_like(states), np.empty_like(states)
+    tokens = len(states)
+    normed, mixed, query = np.empty_like(states), np.empty_like(states), np.empty_like(states)
     fused = np.empty((tokens, len(weights.self_qkv.weight)), np.float32)
     inner = np.empty((tokens, len(weights.ffn_in.weight)), np.float32)
 
     normalise(weights.self_norm, states, normed)
     multiply(weights.self_qkv, normed, fused)
     remember(fused, memory, layer, places)
-    look_back(fused, memory, layer, places, mixed)
+    rows, heads, layers, slots, dim = memory.keys.shape
+    lanes = (rows, heads * layers, slots, dim)  # a view: attention wants slots side by side
+    own_keys, own_values = memory.keys.reshape(lanes), memory.values.reshape(lanes)
+    look(fused, own_keys, own_values, places.rows, places.slots + 1, layer, mixed)
     add(weights.self_out, mixed, states)
 
     normalise(weights.cross_norm, states, normed)
-    query = fused[:, :size].copy()
     multiply(weights.cross_query, normed, query)
-    hear(query, memory, layer, places, mixed)
+    far_keys, far_values = memory.cross_keys[layer], memory.cross_values[layer]
+    look(query, far_keys, far_values, places.windows, places.frames, 0, mixed)
     add(weights.cross_out, mixed, states)
 
     normalise(weights.ffn_norm, states, normed)

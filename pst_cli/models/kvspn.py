@@ -75,8 +75,8 @@ class Block(nn.Module):
             return
         remembered: list[Part] = [self.query_norm, self.query, self.out]
         heard: list[Part] = [self.cross_norm, self.cross_query, self.cross_out]
-        weights = laid_out([*remembered, *heard, self.ffn_norm, self.ffn_in, self.ffn_out])
-        self.compiled = CompiledLayer(lambda: weights, layer)
+        parts = [*remembered, *heard, self.ffn_norm, self.ffn_in, self.ffn_out]
+        self.compiled = CompiledLayer(lambda: laid_out(parts), layer)
 
     def hear(self, encoded: Tensor) -> Pair:
         """Own cross-attention keys and values, each (rows, heads, frames, head_dim)."""
