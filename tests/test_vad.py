@@ -271,13 +271,23 @@ def test_a_long_region_is_cut_where_it_is_least_like_speech():
     assert first.end == second.start == 700 * CHUNK + CHUNK // 2
 
 
-def test_hearing_leaves_the_thread_count_alone():
+def test_hearing_leaves_the_thread_count_alone_and_the_loader_that_swallows_ctrl_c():
     code = (
-        "import torch; torch.set_num_threads(2); from pst_cli.vad.silero import Silero; "
-        "Silero(); print(torch.get_num_threads())"
+        "import sys, numpy, torch; torch.set_num_threads(2); "
+        "from pst_cli.vad.silero import Silero; Silero().hear(numpy.zeros(512, 'float32')); "
+        "print(torch.get_num_threads(), 'silero_vad' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert result.stdout.strip() == b"2"
+    assert result.stdout.split() == [b"2", b"False"]
+
+
+def test_files_share_the_network_but_not_what_they_heard():
+    first, second = Silero(), Silero()
+    assert first._network is second._network
+    noise = np.random.default_rng(3).normal(0, 0.1, 20 * CHUNK).astype(np.float32)
+    expected = first.hear(noise)
+    assert first.hear(noise) != expected  # it goes on from what it heard
+    assert second.hear(noise) == expected
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import distribution
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +30,7 @@ class Silero:
     """
 
     def __init__(self) -> None:
-        self._network: Any = _load()
+        self._network: Any = _network()
         self._lstm = torch.nn.LSTM(128, 128)
         weights = self._network.decoder.rnn.state_dict()
         self._lstm.load_state_dict({f"{name}_l0": value for name, value in weights.items()})
@@ -54,13 +56,18 @@ class Silero:
         return probabilities
 
 
-def _load() -> Any:
-    """The 16 kHz half of the packaged model."""
-    with _one_thread(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # how silero_vad loads is its affair
-        import silero_vad  # which sets the whole process to one thread, hence `_one_thread`
+@cache
+def _network() -> Any:
+    """The 16 kHz half of the packaged model; it keeps no state that is used here.
 
-        return silero_vad.load_silero_vad()._model
+    The package is not imported: that would set the whole process to one thread, and its loader,
+    whose every failed guess is caught bare, may take a Ctrl-C for one.
+    """
+    path = distribution("silero-vad").locate_file("silero_vad/data/silero_vad.jit")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, that it is made in
+        model: Any = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
+    return model.eval()._model
 
 
 @contextmanager
