@@ -184,7 +184,7 @@ def test_an_unreachable_hub_costs_seconds(speech, tmp_path):
         capture_output=True,
         text=True,
         env=os.environ | places,
-        timeout=100,
+        timeout=300,
     )
     assert done.returncode == 1
     assert "pst: error: no weights for small" in done.stderr
