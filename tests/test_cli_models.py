@@ -9,8 +9,10 @@ import sys
 import time
 
 import pytest
-from checkpoints import ENGLISH_VOCABULARY, SENTENCE, write_checkpoint
+from checkpoints import ENGLISH_VOCABULARY, SENTENCE, WIDTH, write_checkpoint
 
+from pst_cli import files
+from pst_cli.files import SMALL
 from pst_cli.models.host import Host
 from pst_cli.store import shelf
 
@@ -90,10 +92,15 @@ def test_turbo_transcribes(pst, speech, turbo_checkpoint):
     assert (done.code, done.out) == (0, f"{SENTENCE}\n")
 
 
-def test_a_target_the_host_was_not_trained_for_is_noted(pst, speech, talking_checkpoint):
+@pytest.mark.parametrize("small", [SMALL, WIDTH])
+def test_a_target_the_host_was_not_trained_for_is_noted(
+    pst, speech, talking_checkpoint, monkeypatch, small
+):
+    monkeypatch.setattr(files, "SMALL", small)
     done = pst("translate", speech, "--model", talking_checkpoint, "--to", "fr", "--from", "de")
     assert (done.code, done.out) == (0, f"{SENTENCE}\n")
     assert "this host was not trained to translate de into fr" in done.err
+    assert ("fr: --model small does it better" in done.err) == (small > WIDTH)
 
 
 @pytest.mark.parametrize("languages", [["--to", "en"], ["--to", "de", "--from", "de"]])
