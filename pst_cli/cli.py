@@ -62,7 +62,7 @@ def root(
 def main() -> None:
     """Run `pst`; every PstError becomes one line, its hint another, and its exit code."""
     try:
-        app()
+        app(prog_name="pst")
     except PstError as error:
         if "--debug" in sys.argv:
             raise
