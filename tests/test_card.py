@@ -122,6 +122,13 @@ def test_what_is_not_known_is_left_out():
     assert "None" not in text.replace("None yet", "")
 
 
+def test_what_began_from_an_adapter_lies_upon_that_ones_host():
+    text = card(facts(form="adapter", base="mine", host="base", host_sha256="ef" * 32))
+    assert front_matter(text)["base_model"] == "openai/whisper-base"
+    assert f"It is an adapter for `base` (fingerprint `{'ef' * 32}`)" in text
+    assert f"| began from | mine (fingerprint `{'cd' * 32}`) |" in text
+
+
 @pytest.mark.parametrize(
     ("form", "kind", "said"),
     [

@@ -169,6 +169,7 @@ def test_training_knows_it_too(pst, speech, folder, host):
     done = pst(*asked, "--model", NAME, "--steps", "1")
     assert done.code == 0, done.err
     assert read_adapter_config(Path("run")).host == "base"  # what was learnt upon it is one of base
+    assert "It is an adapter for `base` (" in Path("run/README.md").read_text()
 
 
 def test_it_drafts(pst, speech, folder, host):

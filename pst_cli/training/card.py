@@ -48,6 +48,8 @@ class CardFacts:
     form: Form
     base: str  # the model it began from, or lives on, as it was named
     base_sha256: str = ""  # its fingerprint
+    host: str = ""  # the whole model below, where what it began from is an adapter itself
+    host_sha256: str = ""
     many_to_many: bool = True  # whether the language token names the target
     summary: str = ""
     command: str = ""  # that made it
@@ -98,7 +100,7 @@ def card(facts: CardFacts) -> str:
 
 def _front_matter(facts: CardFacts) -> str:
     """YAML; every string is written as JSON, which is YAML too."""
-    base = _on_hub(facts.base)
+    base = _on_hub(facts.host or facts.base)
     sources = dict.fromkeys(one.source for one in facts.data if HUB_ID.fullmatch(one.source))
     relation = "adapter" if facts.form == "adapter" else "finetune"
     entries: dict[str, object] = {
@@ -133,8 +135,11 @@ def _use(facts: CardFacts) -> str:
     whole, first = "DIR", ""
     if facts.form == "adapter":
         whole = "WHOLE"
+        below, digest = facts.base, facts.base_sha256
+        if facts.host:
+            below, digest = facts.host, facts.host_sha256
         first = (
-            f"It is an adapter for `{facts.base}`{_hash(facts.base_sha256)}, which `pst` fetches "
+            f"It is an adapter for `{below}`{_hash(digest)}, which `pst` fetches "
             "and merges by itself.\n\n"
         )
     names, target = ("target", "de") if facts.many_to_many else ("spoken", "en")

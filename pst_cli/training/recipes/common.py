@@ -13,7 +13,7 @@ import torch
 
 from pst_cli import __version__
 from pst_cli.errors import UsageError
-from pst_cli.models.adapter import DIGITS
+from pst_cli.models.adapter import DIGITS, read_adapter_config
 from pst_cli.models.device import choose_dtype, numbers
 from pst_cli.models.prompts import check, untrained
 from pst_cli.outputs import write_atomic
@@ -208,11 +208,14 @@ def finish(order: Order, outcome: Outcome, materials: Sequence[Materials], **fac
     figures = outcome.figures or last_step(order.output)
     last = {f"last batch: {name}": value for name, value in figures.items()}
     best = {"best step": outcome.state.best_step} if outcome.held_out else {}
+    below = read_adapter_config(order.checkpoint.path)
     metrics = {**best, **held_out, **facts.pop("metrics", {}), **last}
     settings = {**batch_facts(order), **facts.pop("settings", {})}
     made = CardFacts(
         base=order.model,
         base_sha256=order.checkpoint.fingerprint,
+        host=below.host if below else "",
+        host_sha256=below.sha256 if below else "",
         command=order.command,
         license=order.license,
         data=[one for given in materials for one in given.facts],
