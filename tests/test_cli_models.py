@@ -191,7 +191,7 @@ def test_an_unreachable_hub_costs_seconds(speech, tmp_path):
         capture_output=True,
         text=True,
         env=os.environ | places,
-        timeout=300,
+        timeout=100,
     )
     assert done.returncode == 1
     assert "pst: error: no weights for small" in done.stderr

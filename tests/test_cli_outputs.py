@@ -153,7 +153,7 @@ def test_a_full_disk_behind_stdout_is_told_in_one_line(speech, talking_checkpoin
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=300,
+            timeout=60,
         )
     assert done.returncode == 1
     assert "pst: error: cannot write to stdout: No space left on device" in done.stderr

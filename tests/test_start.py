@@ -36,7 +36,7 @@ COMMANDS += tuple(("train", name) for name in ("host", "student", "kvspn"))
 
 
 def python(code: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
 
 def test_importing_the_command_line_loads_nothing_heavy():

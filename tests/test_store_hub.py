@@ -200,7 +200,7 @@ def test_an_unreachable_hub_costs_seconds_and_says_what_was_tried(monkeypatch):
     begun = time.monotonic()
     with pytest.raises(StoreError, match=r"127\.0\.0\.1:9 cannot be reached") as caught:
         store.resolve("tiny")
-    assert time.monotonic() - begun < 9
+    assert time.monotonic() - begun < 2
     assert caught.value.hint == "with a network, run `pst download tiny`"
 
 
@@ -213,7 +213,7 @@ def test_a_silent_hub_costs_no_more_than_the_timeout(monkeypatch):
         begun = time.monotonic()
         with pytest.raises(StoreError, match="cannot be reached"):
             store.resolve("tiny")
-    assert time.monotonic() - begun < 4.5
+    assert time.monotonic() - begun < 2
 
 
 def test_a_hub_switched_off_by_the_environment_is_not_asked(fake, monkeypatch):
