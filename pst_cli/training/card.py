@@ -48,7 +48,7 @@ class CardFacts:
     form: Form
     base: str  # the model it began from, or lives on, as it was named
     base_sha256: str = ""  # its fingerprint
-    host: str = ""  # the whole model below, where what it began from is an adapter itself
+    host: str = ""  # what an adapter is for, where it began from one: that one's host
     host_sha256: str = ""
     many_to_many: bool = True  # whether the language token names the target
     summary: str = ""
@@ -66,6 +66,11 @@ class CardFacts:
     metrics: Mapping[str, object] = field(default_factory=dict)  # final losses, acceptance
     pictures: Sequence[str] = ()  # file names beside the card
     limits: Sequence[str] = ()
+
+    @property
+    def below(self) -> tuple[str, str]:
+        """The whole weights that it is upon, and their fingerprint."""
+        return (self.host, self.host_sha256) if self.host else (self.base, self.base_sha256)
 
 
 def data_facts(path: Path, utterances: Iterable[Utterance], **known: str) -> DataFacts:
@@ -100,7 +105,7 @@ def card(facts: CardFacts) -> str:
 
 def _front_matter(facts: CardFacts) -> str:
     """YAML; every string is written as JSON, which is YAML too."""
-    base = _on_hub(facts.host or facts.base)
+    base = _on_hub(facts.below[0])
     sources = dict.fromkeys(one.source for one in facts.data if HUB_ID.fullmatch(one.source))
     relation = "adapter" if facts.form == "adapter" else "finetune"
     entries: dict[str, object] = {
@@ -135,11 +140,9 @@ def _use(facts: CardFacts) -> str:
     whole, first = "DIR", ""
     if facts.form == "adapter":
         whole = "WHOLE"
-        below, digest = facts.base, facts.base_sha256
-        if facts.host:
-            below, digest = facts.host, facts.host_sha256
+        host, sha256 = facts.below
         first = (
-            f"It is an adapter for `{below}`{_hash(digest)}, which `pst` fetches "
+            f"It is an adapter for `{host}`{_hash(sha256)}, which `pst` fetches "
             "and merges by itself.\n\n"
         )
     names, target = ("target", "de") if facts.many_to_many else ("spoken", "en")

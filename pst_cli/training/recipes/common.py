@@ -23,6 +23,7 @@ from pst_cli.training.examples import balanced
 from pst_cli.training.own import Own
 from pst_cli.training.place import accelerator, part_of
 from pst_cli.training.records import CURVE, can_draw, draw, last_step
+from pst_cli.weights import link_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -214,7 +215,7 @@ def finish(order: Order, outcome: Outcome, materials: Sequence[Materials], **fac
     made = CardFacts(
         base=order.model,
         base_sha256=order.checkpoint.fingerprint,
-        host=below.host if below else "",
+        host=link_name(order.model, order.checkpoint, order.output) if below else "",
         host_sha256=below.sha256 if below else "",
         command=order.command,
         license=order.license,
