@@ -36,6 +36,12 @@ asked for. Left out is what looks wrong (it is not decoded again at higher tempe
 another language, or is beyond what the model learnt. A text of a model's is listed under
 `labelled`. The same command again goes on where it was stopped.
 """
+HEAR_HELP = """Tell how well a model understands each speaker of a manifest, a person or a voice.
+
+A sample of each is transcribed as it is, without a second try, and held against its text: what a
+model cannot transcribe it does not learn to translate. Hear a little of a corpus before you make
+hours of it: pst data build RECIPE --each 50.
+"""
 TEACHER = "small"  # for the languages that it knows: better than what learns from it
 LAYOUTS = ("covost2", "fleurs", "commonvoice", "tsv")
 
@@ -101,6 +107,12 @@ Kept = Annotated[
         help="Keep what is said in this file, to go on from; beside the output if absent.",
     ),
 ]
+Transcribed = Annotated[
+    Path, typer.Argument(help="Speech and its transcripts: JSONL, an utterance a line.")
+]
+Sample = Annotated[
+    int, typer.Option("--sample", min=1, help="Utterances of each speaker, at most.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -109,6 +121,7 @@ def register(app: typer.Typer) -> None:
     data.command("check", help=CHECK_HELP)(check)
     data.command("import", help=IMPORT_HELP)(import_)
     data.command("build", help=BUILD_HELP)(build)
+    data.command("hear", help=HEAR_HELP)(hear)
     data.command("label", help=LABEL_HELP)(label)
     app.add_typer(data, name="data")
 
@@ -171,6 +184,36 @@ def build(
     from pst_cli.commands.building import execute
 
     execute(recipe, sources, output, each=each, workers=workers, quiet=quiet)
+
+
+def hear(
+    manifest: Transcribed,
+    sample: Sample = 16,
+    json_document: Json = False,
+    model: options.Model = options.DEFAULT_MODEL,
+    batch_size: BatchSize = 8,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Tell how well speakers are understood; `HEAR_HELP` is what its users read."""
+    del debug  # read where errors are told
+    from pst_cli.commands.listening import Request, execute  # loads torch
+
+    request = Request(
+        manifest=manifest,
+        sample=sample,
+        json=json_document,
+        model=model,
+        batch_size=batch_size,
+        device=device,
+        dtype=dtype,
+        offline=offline,
+        quiet=quiet,
+    )
+    raise typer.Exit(execute(request))
 
 
 def label(

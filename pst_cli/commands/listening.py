@@ -1,0 +1,95 @@
+"""The run behind `data hear`: transcribe a sample of each speaker, tell who is not understood."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from pst_cli import console
+from pst_cli.commands.download import fetcher
+from pst_cli.commands.hearing import timed_translator
+from pst_cli.commands.records import DecodingOptions
+from pst_cli.commands.scoreboard import Board
+from pst_cli.corpus.intelligibility import LOST, Hearing, hearings, sampled
+from pst_cli.data.manifest import read_manifest
+from pst_cli.errors import EXIT_FAILED, EXIT_OK, DataError
+from pst_cli.evaluate.recognition import signature
+from pst_cli.evaluate.run import Said, translated
+from pst_cli.models.device import numbers
+from pst_cli.weights import locate
+
+INDENT = 2  # of the JSON document
+WIDTH = 100  # columns; no table here is wider
+ABSENT = "-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(DecodingOptions):
+    """What the command line asked for."""
+
+    manifest: Path
+    sample: int
+    json: bool
+
+
+def execute(request: Request) -> int:
+    """Do what was asked; the exit code. Raises PstError where nothing can be heard."""
+    tasks = sampled(read_manifest(request.manifest), request.sample)
+    checkpoint = locate(request.model, fetcher(offline=request.offline))
+    texts = {}
+    with Board(quiet=request.quiet) as board:
+        # Training has no second try at a higher temperature either.
+        translator = timed_translator(checkpoint, request, board.say, fallback=False)
+        board.begin(0, len(tasks), "hearing")
+        for event in translated(tasks, translator):
+            if isinstance(event, Said):
+                texts[event.hypothesis.key] = event.hypothesis.hypothesis
+            board.show(event)
+    found = hearings(tasks, texts)
+    if not found:
+        hint = "see what is wrong with them above, and check the paths in the manifest"
+        raise DataError("no utterance could be read: there is nothing to tell", hint=hint)
+    dtype = numbers(translator.host.dtype)
+    console.write(_document(found, request, dtype) if request.json else _table(found))
+    for one in (one for one in found if one.lost):
+        board.say(_told(one))
+    return EXIT_FAILED if board.failed else EXIT_OK
+
+
+def _document(found: Sequence[Hearing], request: Request, dtype: str) -> str:
+    document = {
+        "model": request.model,
+        "dtype": dtype,
+        "manifest": console.display(request.manifest),
+        "error_rates": signature(),
+        "speakers": [asdict(one) | {"lost": one.lost} for one in found],
+    }
+    return json.dumps(document, indent=INDENT, ensure_ascii=False) + "\n"
+
+
+def _table(found: Iterable[Hearing]) -> str:
+    table = Table(box=None, pad_edge=False)
+    for name in ("language", "speaker"):
+        table.add_column(name)
+    for name in ("utterances", "WER", "CER"):
+        table.add_column(name, justify="right")
+    for one in found:
+        rates = (ABSENT if rate is None else f"{rate:.1f}" for rate in (one.wer, one.cer))
+        table.add_row(one.language, one.speaker or ABSENT, str(one.utterances), *rates)
+    text = io.StringIO()
+    Console(file=text, markup=False, highlight=False, width=WIDTH).print(table)
+    return text.getvalue()
+
+
+def _told(one: Hearing) -> str:
+    speaker = one.speaker or "speech of nobody named"
+    return (
+        f"{one.language}: {speaker} is not understood (over {LOST:g} % wrong): "
+        "nothing but making things up is learnt from it"
+    )

@@ -1,0 +1,77 @@
+"""Intelligibility: how well a model transcribes each speaker of a manifest, a person or a voice.
+
+What a frozen encoder does not understand, a decoder cannot learn to translate: it learns to make
+things up. So a voice is heard before hours of it are made.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pst_cli.errors import DataError
+from pst_cli.evaluate.recognition import error_rates
+from pst_cli.evaluate.tasks import ORDER, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pst_cli.data.manifest import Utterance
+    from pst_cli.evaluate.record import Key
+
+LOST = 50.0  # percent of words, or of Chinese characters, that are wrong: most of it is not heard
+SEED = 0  # whom a sample is of does not change from run to run
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """How one speaker was transcribed; a rate is None where there is nothing to count."""
+
+    language: str
+    speaker: str  # "" where the manifest names none
+    utterances: int
+    wer: float | None  # percent; None for Chinese, which has no blanks to count words by
+    cer: float | None  # percent
+
+    @property
+    def lost(self) -> bool:
+        """Whether the speaker is not understood."""
+        rate = self.cer if self.wer is None else self.wer
+        return rate is not None and rate > LOST
+
+
+def sampled(utterances: Iterable[Utterance], count: int) -> list[Task]:
+    """At most `count` utterances of each speaker in each language, to be transcribed.
+
+    Raises DataError where none has both sound and a transcript.
+    """
+    speakers: dict[tuple[str, str], list[Utterance]] = defaultdict(list)
+    for one in utterances:
+        if one.audio is not None and one.text.strip():
+            speakers[one.language, one.speaker or ""].append(one)
+    if not speakers:
+        hint = 'each line needs "audio", "language" and "text"'
+        raise DataError("the manifest has no speech with a transcript", hint=hint)
+    rng = random.Random(SEED)
+    drawn = [rng.sample(said, min(count, len(said))) for said in speakers.values()]
+    return [Task(one, {one.language: one.text}) for some in drawn for one in some]
+
+
+def hearings(tasks: Iterable[Task], texts: Mapping[Key, str]) -> list[Hearing]:
+    """Every speaker of `tasks` of whom `texts` has something, by language, best understood first.
+
+    `texts` holds transcripts by id and language; a sound that could not be read has none.
+    """
+    pairs: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for task in tasks:
+        one = task.utterance
+        if (key := (one.id, one.language)) in texts:
+            pairs[one.language, one.speaker or ""].append((texts[key], one.text))
+    found = []
+    for (language, speaker), heard in pairs.items():
+        said, meant = zip(*heard, strict=True)
+        wer, cer = error_rates(said, meant, language)
+        found.append(Hearing(language, speaker, len(heard), wer, cer))
+    return sorted(found, key=lambda one: (ORDER.index(one.language), one.wer or one.cer or 0.0))
