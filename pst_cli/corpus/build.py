@@ -22,7 +22,7 @@ from pst_cli.errors import AudioError, DataError
 from pst_cli.outputs import write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pst_cli.corpus.recipe import Apart, Recipe, Speech
@@ -85,11 +85,15 @@ class Corpus:
                 found[0 if early else 1].extend(members)
         return found
 
-    def _real(self, source: Speech, forbidden: Forbidden) -> Iterator[Utterance]:
-        for one in read_manifest(self.sources / source.manifest):
-            if one.name in source.skip or forbidden.holds(one.texts().values()):
-                continue
-            yield one if source.transcripts else replace(one, text="")
+    def _real(self, source: Speech, forbidden: Forbidden) -> list[Utterance]:
+        fit = [
+            one if source.transcripts else replace(one, text="")
+            for one in read_manifest(self.sources / source.manifest)
+            if one.name not in source.skip and not forbidden.holds(one.texts().values())
+        ]
+        if source.most is None or source.most >= len(fit):
+            return fit
+        return random.Random(f"{self.recipe.seed} {source.manifest}").sample(fit, source.most)
 
     def _sets(self, forbidden: Forbidden) -> list[Same]:
         tables = self.recipe.sentences
@@ -99,7 +103,9 @@ class Corpus:
 
     def _parts(self, sets: Sequence[Same], language: str) -> list[tuple[str, Same]]:
         recipe = self.recipe
-        return [(language, one) for one in chosen(sets, language, recipe.each, recipe.seed)]
+        count = round(recipe.each * recipe.portions.get(language, 1))
+        found = chosen(sets, language, count, recipe.seed, recipe.fewest)
+        return [(language, one) for one in found]
 
     def _speak(
         self, parts: Sequence[tuple[str, Same]], workers: int, progress: Progress | None

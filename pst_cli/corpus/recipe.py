@@ -13,11 +13,13 @@ from pst_cli.errors import DataError
 from pst_cli.types import LANGUAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 SHIPPED = Path(__file__).with_name("recipes")
 ENGINES = ("espeak-ng", "pico2wave")
 LAYOUTS = ("columns", "pairs")
+KEYS = {"each", "portions", "fewest", "seed", "speech", "sentences", "voice", "apart"}
+FEWEST = 3  # languages of a set, where a recipe does not say
 
 T = TypeVar("T")
 
@@ -31,6 +33,7 @@ class Speech:
     licence: str
     transcripts: bool = True  # False: what is written down is not fit to be taught as text
     skip: tuple[str, ...] = ()  # sounds, as the manifest names them
+    most: int | None = None  # utterances, drawn from what is left; None: all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,8 @@ class Recipe:
 
     name: str
     each: int  # sentences to be spoken in each language
+    portions: Mapping[str, float]  # of `each`, in languages where it is not 1
+    fewest: int  # languages of a set that is worth being spoken
     seed: int
     speech: tuple[Speech, ...]
     sentences: tuple[Sentences, ...]
@@ -106,12 +111,13 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def _recipe(name: str, given: dict[str, Any]) -> Recipe:
-    unknown = set(given) - {"each", "seed", "speech", "sentences", "voice", "apart"}
-    if unknown:
+    if unknown := set(given) - KEYS:
         raise ValueError(f'no such key: "{min(unknown)}"')
     recipe = Recipe(
         name,
         _whole(given, "each", 1000),
+        _portions(given.get("portions", {})),
+        _whole(given, "fewest", FEWEST),
         _whole(given, "seed", 0),
         tuple(_entry(Speech, one, "speech") for one in given.get("speech", ())),
         tuple(_entry(Sentences, one, "sentences") for one in given.get("sentences", ())),
@@ -121,6 +127,9 @@ def _recipe(name: str, given: dict[str, Any]) -> Recipe:
     for voice in recipe.voices:
         _known(voice.language, LANGUAGES, "language")
         _known(voice.engine, ENGINES, "engine")
+    for speech in recipe.speech:
+        if speech.most is not None:
+            _whole({"most": speech.most}, "most", 0)
     for table in recipe.sentences:
         _known(table.layout, LAYOUTS, "layout")
     for apart in recipe.apart:
@@ -148,6 +157,16 @@ def _whole(given: dict[str, Any], key: str, default: int) -> int:
     if not isinstance(value, int) or value < 0:
         raise ValueError(f'"{key}" is to be a whole number')
     return value
+
+
+def _portions(given: Any) -> dict[str, float]:
+    if not isinstance(given, dict):
+        raise TypeError("[portions] is to be a table")
+    for language, portion in given.items():
+        _known(language, LANGUAGES, "language")
+        if not isinstance(portion, int | float) or portion < 0:
+            raise ValueError(f'the portion of "{language}" is to be a number, 0 or more')
+    return given
 
 
 def _known(word: str, words: Collection[str], key: str) -> None:

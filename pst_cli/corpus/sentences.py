@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pst_cli.data.manifest import Utterance
 
 ALTERNATIVES = " ||| "
-FEWEST = 3  # languages of a set that is worth being spoken
 SHORTEST, LONGEST = 12, 240  # letters; see `data.texts.size`
 LONG = 60  # letters; from there on, longer sets are not liked more
 CONTAINED = 24  # letters; a longer sentence inside a text that is kept apart counts as of it
@@ -101,13 +100,14 @@ class Forbidden:
         )
 
 
-def chosen(sets: Iterable[Same], language: str, count: int, seed: int) -> list[Same]:
+def chosen(sets: Iterable[Same], language: str, count: int, seed: int, fewest: int) -> list[Same]:
     """At most `count` sets to be spoken in `language`, in an order that only `seed` decides.
 
-    Those that hold rarer languages and longer sentences are likelier, so that directions are evened
-    out and windows are not all of five words. A larger `count` only adds to what a smaller one has.
+    Each holds `fewest` languages or more. Those that hold rarer languages and longer sentences are
+    likelier, so that directions are evened out and windows are not all of five words. A larger
+    `count` only adds to what a smaller one has.
     """
-    fitting = [one for one in sets if len(one) >= FEWEST and _speakable(one.get(language, ""))]
+    fitting = [one for one in sets if len(one) >= fewest and _speakable(one.get(language, ""))]
     counts = Counter(code for one in fitting for code in one)
 
     def weight(one: Same) -> float:
