@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pst_cli.decoding.draft_model import ModelDrafter
 from pst_cli.decoding.kvspn import KVSPNDrafter
-from pst_cli.decoding.length import DraftLength, SharedLength
+from pst_cli.decoding.length import DraftLength, Pace, SharedLength
 from pst_cli.decoding.protocols import Drafter, Plain
 from pst_cli.drafters import fits, kind_of, learnt_from, network_kind, own_drafters, vocabularies
 from pst_cli.errors import ModelError, UsageError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from pst_cli.decoding.proposals import Guide
+    from pst_cli.decoding.proposals import Guide, Rows
     from pst_cli.models.host import Host
     from pst_cli.models.session import Session
 
@@ -82,6 +82,7 @@ class KVSPNMethod:
     network: KVSPN
     heads: Heads
     drafting: Drafting
+    paces: dict[frozenset[int | None], Pace] = field(default_factory=dict)  # by what is said
 
     @property
     def name(self) -> str:
@@ -99,10 +100,14 @@ class KVSPNMethod:
         if self.drafting.length or session.cache.keys.device.type != "cpu":
             length = DraftLength(self.drafting.length or longest, fixed=True)
         else:
-            length = SharedLength(longest, FREE)
+            length = SharedLength(longest, FREE, self._pace)
         confidence = self.drafting.confidence
         sure = replace(guide, confidence=CONFIDENCE if confidence is None else confidence)
         return KVSPNDrafter(self.network, self.heads, session, heard, sure, length)
+
+    def _pace(self, rows: Rows) -> Pace:
+        """That of the languages of `rows`: a KVSPN may be right in one and not in another."""
+        return self.paces.setdefault(frozenset(map(self.network.vocabularies.asked, rows)), Pace())
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from test_host import END, SPECIAL, START, VOCABULARY, session, sound, tiny
 
 from pst_cli.decoding.acceptance import Greedy, Sampling
 from pst_cli.decoding.draft_model import ModelDrafter
 from pst_cli.decoding.kvspn import KVSPNDrafter
-from pst_cli.decoding.length import LONGEST, DraftLength, SharedLength
+from pst_cli.decoding.length import (
+    LONG_REST,
+    LONGEST,
+    SHORT_REST,
+    DraftLength,
+    Pace,
+    SharedLength,
+)
 from pst_cli.decoding.loop import Strategy, decode
 from pst_cli.decoding.proposals import Guide, propose
 from pst_cli.decoding.protocols import Plain
@@ -301,8 +312,50 @@ def test_the_draft_length_grows_while_drafts_hold_and_shrinks_when_they_do_not()
 
 
 def test_rows_share_what_a_pass_takes_along():
-    length = SharedLength(3, 6)
+    length = SharedLength(3, 6, lambda rows: Pace())
     assert [length.next([[START]] * rows) for rows in (1, 2, 3, 4, 8)] == [3, 3, 2, 1, 1]
+
+
+def drafting(pace, right, passes):
+    """The lengths of `passes` drafts, two tokens at most, of which right(number) say what holds."""
+    length, row, seen = SharedLength(2, 12, lambda rows: pace), [START], []
+    for number in range(passes):
+        asked = length.next([row])
+        length.drafted([row], [(7, 8)[:asked]])
+        row = [*row, *((7, 8)[:asked] if right(number) else ()), 10]
+        seen.append(asked)
+    return seen
+
+
+def test_what_holds_is_drafted_on():
+    assert drafting(Pace(), lambda number: number % 2 == 0, 200) == [2] * 200
+
+
+def test_who_is_wrong_rests_longer_and_longer_and_goes_on_once_right():
+    pace = Pace()
+    seen = drafting(pace, lambda number: False, 400)
+    rests = [len(list(run)) for length, run in groupby(seen) if not length]
+    assert rests[:6] == [SHORT_REST, 8, 16, 32, LONG_REST, LONG_REST]
+    assert sum(map(bool, seen)) < 20
+    again = drafting(pace, lambda number: True, 400)
+    assert not any(again[: again.index(2)])
+    assert again[-200:] == [2] * 200
+
+
+def test_a_rest_is_remembered_from_one_window_to_the_next():
+    pace = Pace()
+    drafting(pace, lambda number: False, 10)
+    assert pace.resting
+    assert drafting(pace, lambda number: True, 1) == [0]
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.floats(0, 1))))
+def test_a_pace_counts_no_more_than_was_drafted(told):
+    pace = Pace()
+    for drafted, share in told:
+        pace.told(drafted, round(drafted * share))
+        assert 0 <= pace.held <= pace.drafted + 1e-9
+        assert pace.resting <= LONG_REST
 
 
 def test_a_kvspn_is_read_back_as_it_was_written(tmp_path):
