@@ -203,7 +203,7 @@ def load_kvspn(folder: Path, host: Host, drafting: Drafting) -> KVSPNMethod:
             f"it has {config.layers} layers of {config.d_model}, "
             f"this one {own.decoder_layers} of {own.d_model}"
         )
-    elif config.host and not host.decodes_as(config.host):
+    elif config.host and config.host not in host.lineage:
         other = f"its weights are {config.host[:DIGITS]}, this one's {host.fingerprint[:DIGITS]}"
     if other:
         raise ModelError(

@@ -324,18 +324,27 @@ def test_a_kvspn_runs_beside_the_adapter_that_it_was_trained_with(pst, speech, a
     assert "kvspn" in done.err
 
 
-def test_a_kvspn_is_refused_by_a_host_of_the_same_shape(
+def test_a_kvspn_of_a_host_drafts_for_what_was_adapted_from_it(
     pst, speech, tmp_path, adapted, talking_checkpoint
 ):
     own = locate(str(talking_checkpoint), resolve)
     folder = kvspn(tmp_path / "kvspn", own.fingerprint)
-    assert load_kvspn(folder, own.load("cpu", torch.float32), Drafting()).name == "kvspn"
+    done = pst("translate", speech, "--to", "en", "--draft-model", folder, "--model", adapted)
+    assert (done.code, done.out) == (0, f"{LEARNT}\n")
+    assert "kvspn" in done.err
+
+
+def test_a_kvspn_is_refused_by_a_host_of_the_same_shape(
+    pst, speech, tmp_path, adapted, talking_checkpoint
+):
+    above = locate(str(adapted), resolve)
+    folder = kvspn(tmp_path / "kvspn", above.fingerprint)
+    assert load_kvspn(folder, above.load("cpu", torch.float32), Drafting()).name == "kvspn"
     asked = ("translate", speech, "--to", "en", "--draft-model", folder, "--model")
-    assert pst(*asked, talking_checkpoint).code == 0
-    error, hint = refused(pst(*asked, adapted))
-    assert f"the KVSPN in {folder} is for another host: its weights are {own.fingerprint[:12]}" in (
-        error
-    )
+    assert pst(*asked, adapted).code == 0
+    error, hint = refused(pst(*asked, talking_checkpoint))
+    assert f"the KVSPN in {folder} is for another host: its weights are " in error
+    assert above.fingerprint[:12] in error
     assert "--model" in hint
 
 

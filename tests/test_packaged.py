@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from adapters import write_adapter
 from checkpoints import SENTENCE, VOCABULARY, WIDTH
 
 from pst_cli import drafters
@@ -67,6 +68,20 @@ def test_one_beside_the_weights_comes_before_the_packages(
     shutil.copytree(talking_checkpoint, tmp_path / "model")
     beside = put(tmp_path / "model" / "kvspn", host.fingerprint)
     assert own_drafters(host, tmp_path / "model") == {"kvspn": beside}
+
+
+def test_what_was_adapted_from_a_host_has_its_drafters_until_there_are_nearer_ones(
+    package, host, talking_checkpoint, tmp_path
+):
+    folder = write_adapter(talking_checkpoint, tmp_path / "adapted")
+    adapted = Checkpoint(folder, talking_checkpoint).load("cpu", torch.float32)
+    assert adapted.lineage == (adapted.fingerprint, host.fingerprint)
+    far = put(package / "a", host.fingerprint)
+    heads = put(package / "heads", host.fingerprint, "state")
+    assert own_drafters(adapted, folder) == {"kvspn": far, "medusa": heads}
+    near = put(package / "b", adapted.fingerprint)
+    assert own_drafters(adapted, folder) == {"kvspn": near, "medusa": heads}
+    assert own_drafters(host, talking_checkpoint) == {"kvspn": far, "medusa": heads}
 
 
 def test_a_command_uses_it_and_says_so(package, pst, speech, host, talking_checkpoint):

@@ -23,7 +23,7 @@ def own_drafters(host: Host, path: Path) -> dict[str, Path]:
     """The drafters that belong to `host`, each under the method of decoding that it is for.
 
     They lie in directories named after their kind, beside the host's weights in `path`; or in the
-    package, where they are known by the fingerprint of a host with this decoder.
+    package, where they are known by the fingerprint of the host that they were made for.
     """
     beside = {kind: path / kind for kind in NETWORKS if network_kind(path / kind) == kind}
     if (path / STUDENT / CONFIG).is_file():
@@ -32,15 +32,17 @@ def own_drafters(host: Host, path: Path) -> dict[str, Path]:
 
 
 def _packaged(host: Host) -> dict[str, Path]:
-    found = {}
+    """Those made for `host`, or else for the one that it was adapted from."""
+    found: dict[str, tuple[int, Path]] = {}
     for folder in sorted(PACKAGED.glob("[!._]*/")):
         network = read_config(folder)
-        if network is None:
-            if learnt_from(folder, host):
-                found["speculative"] = folder
-        elif fits(network, host) and host.decodes_as(network.host):
-            found[kind_of(network)] = folder
-    return found
+        kind = kind_of(network) if network else "speculative"
+        whose = (network.host if fits(network, host) else "") if network else teacher(folder, host)
+        # The host's fingerprint, for which its weights are read, is asked for last.
+        if whose and whose in host.lineage:
+            near = host.lineage.index(whose), folder
+            found[kind] = min(found.get(kind, near), near)
+    return {kind: folder for kind, (_, folder) in found.items()}
 
 
 def vocabularies(words: int) -> Vocabularies:
@@ -56,16 +58,22 @@ def vocabularies(words: int) -> Vocabularies:
 
 
 def learnt_from(folder: Path, host: Host) -> bool:
-    """Whether the model in `folder` was taught by `host`, or by one with its decoder.
+    """Whether `host` taught the model in `folder`, or the host that it was adapted from did."""
+    whose = teacher(folder, host)
+    return whose != "" and whose in host.lineage
 
-    The host's fingerprint, for which its weights are read, is asked for last.
+
+def teacher(folder: Path, host: Host) -> str:
+    """The fingerprint of the host that taught the model in `folder`.
+
+    "" where none did, or it does not have the width and the words of `host`.
     """
     try:
         model = read_json(folder / CONFIG)
     except ModelError:
-        return False
+        return ""
     alike = all(model.get(name) == getattr(host.shape, name) for name in ("d_model", "vocab_size"))
-    return alike and host.decodes_as((model.get("pst") or {}).get("teacher", ""))
+    return str((model.get("pst") or {}).get("teacher", "")) if alike else ""
 
 
 def network_kind(folder: Path) -> str | None:

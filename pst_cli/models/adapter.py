@@ -104,6 +104,11 @@ class Adapter:
         spared = all(name.startswith("model.encoder.") for name in self.tensors)
         return self.fingerprint, *((self.config.sha256,) if spared else ())
 
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        """Fingerprints of the merged host, and of the one that it was adapted from."""
+        return self.fingerprint, self.config.sha256
+
     def merged(self, host: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
         """The weights of the host in the directory `host`, in `dtype` or their own, with this in.
 

@@ -52,8 +52,7 @@ class Host:
     ) -> None:
         """Lay out the weights of `whisper`; KeyError where one or a name is missing.
 
-        `identify` tells its fingerprint, if that is known, and those of others with its decoder;
-        `layout` is of the decoder's products.
+        `identify` tells its `lineage`, if that is known; `layout` is of the decoder's products.
         """
         self.ability, self.context = ability, context
         self._identify = identify
@@ -89,7 +88,7 @@ class Host:
 
         def identify() -> tuple[str, ...]:
             if adapter:
-                return Adapter.load(adapter).fingerprints
+                return Adapter.load(adapter).lineage
             return (fingerprint(read_state(path)),)
 
         own = adapter or path
@@ -101,21 +100,16 @@ class Host:
 
     @property
     def fingerprint(self) -> str:
-        """The hash by which adapters and drafters name this host; "" where it is not known.
-
-        The files are read again, once, and only where somebody asks: 0.1 s for base.
-        """
-        return next(iter(self._fingerprints), "")
-
-    def decodes_as(self, fingerprint: str) -> bool:
-        """Whether its decoder is that of the host with this `fingerprint`; the encoder may differ.
-
-        What lives on that host's decoder serves this one.
-        """
-        return fingerprint in self._fingerprints
+        """The hash by which adapters and drafters name this host; "" where it is not known."""
+        return next(iter(self.lineage), "")
 
     @cached_property
-    def _fingerprints(self) -> tuple[str, ...]:
+    def lineage(self) -> tuple[str, ...]:
+        """Its fingerprint, then that of the host which it was adapted from, if it was.
+
+        What lives on that one's decoder can live on this one's: the less of it the adapter changed,
+        the better. The files are read again, once, and only where somebody asks: 0.1 s for base.
+        """
         return self._identify()
 
     def log_mel(self, sounds: Sequence[Samples], seconds: float = WINDOW_SECONDS) -> Tensor:
