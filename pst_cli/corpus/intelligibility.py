@@ -36,10 +36,14 @@ class Hearing:
     cer: float | None  # percent
 
     @property
+    def rate(self) -> float:
+        """By words where they can be counted, else by characters; 0 where nothing can."""
+        return (self.cer or 0.0) if self.wer is None else self.wer
+
+    @property
     def lost(self) -> bool:
         """Whether the speaker is not understood."""
-        rate = self.cer if self.wer is None else self.wer
-        return rate is not None and rate > LOST
+        return self.rate > LOST
 
 
 def sampled(utterances: Iterable[Utterance], count: int) -> list[Task]:
@@ -74,4 +78,4 @@ def hearings(tasks: Iterable[Task], texts: Mapping[Key, str]) -> list[Hearing]:
         said, meant = zip(*heard, strict=True)
         wer, cer = error_rates(said, meant, language)
         found.append(Hearing(language, speaker, len(heard), wer, cer))
-    return sorted(found, key=lambda one: (ORDER.index(one.language), one.wer or one.cer or 0.0))
+    return sorted(found, key=lambda one: (ORDER.index(one.language), one.rate))
