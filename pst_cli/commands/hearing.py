@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from pst_cli.commands.loading import choose_context, load
 from pst_cli.decoding.guards import Guards
-from pst_cli.evaluate.run import TimedTranslator
+from pst_cli.errors import DataError
+from pst_cli.evaluate.run import Said, TimedTranslator
 from pst_cli.models.device import choose_place
 from pst_cli.translator import Options
 
 if TYPE_CHECKING:
     from pst_cli.commands.records import DecodingOptions
+    from pst_cli.commands.scoreboard import Board
+    from pst_cli.evaluate.record import Record
+    from pst_cli.evaluate.run import Event
     from pst_cli.weights import Checkpoint
 
 SURE = Guards(temperatures=(0.0,))  # what they doubt is not decoded again
@@ -35,3 +39,20 @@ def timed_translator(
         guards=Guards() if fallback else SURE,
     )
     return TimedTranslator(host, options, method)
+
+
+def keep(events: Iterable[Event], record: Record, board: Board) -> float:
+    """Show events as they come and keep what is said; the seconds of sound that were heard."""
+    heard = 0.0
+    for event in events:
+        if isinstance(event, Said):
+            record.add(event.hypothesis)
+            heard += event.audio_seconds
+        board.show(event)
+    return heard
+
+
+def nothing_read(aim: str) -> DataError:
+    """No sound of a manifest could be read, as was told of each: there is nothing to `aim`."""
+    hint = "see what is wrong with them above, and check the paths in the manifest"
+    return DataError(f"no utterance could be read: there is nothing to {aim}", hint=hint)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from pst_cli import __version__, console
 from pst_cli.commands.download import fetcher
-from pst_cli.commands.hearing import timed_translator
+from pst_cli.commands.hearing import keep, timed_translator
 from pst_cli.commands.records import DecodingOptions
 from pst_cli.commands.scoreboard import Board
 from pst_cli.corpus.labels import Labelled, labelled, lacking, said, trusted
 from pst_cli.data.manifest import read_manifest, write_manifest
 from pst_cli.errors import EXIT_FAILED, EXIT_OK, UsageError
 from pst_cli.evaluate.record import Header, Record, digest
-from pst_cli.evaluate.run import Said, TimedTranslator
+from pst_cli.evaluate.run import TimedTranslator
 from pst_cli.evaluate.tasks import Task, named, unsaid
 from pst_cli.models.device import numbers
 from pst_cli.outputs import check_writable
@@ -105,10 +105,7 @@ def _say(tasks: Sequence[Task], translator: TimedTranslator, record: Record, boa
     missing = unsaid(tasks, record.found)
     whole, left = (sum(len(task.references) for task in some) for some in (tasks, missing))
     board.begin(whole - left, whole, "labelling")
-    for event in said(missing, translator):
-        if isinstance(event, Said):
-            record.add(event.hypothesis)
-        board.show(event)
+    keep(said(missing, translator), record, board)
 
 
 def _name(model: str) -> str:

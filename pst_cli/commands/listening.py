@@ -13,20 +13,21 @@ from rich.table import Table
 
 from pst_cli import console
 from pst_cli.commands.download import fetcher
-from pst_cli.commands.hearing import timed_translator
+from pst_cli.commands.hearing import keep, nothing_read, timed_translator
 from pst_cli.commands.records import DecodingOptions
 from pst_cli.commands.scoreboard import Board
 from pst_cli.corpus.intelligibility import LOST, Hearing, hearings, sampled
 from pst_cli.data.manifest import read_manifest
-from pst_cli.errors import EXIT_FAILED, EXIT_OK, DataError
+from pst_cli.errors import EXIT_FAILED, EXIT_OK
+from pst_cli.evaluate.grids import ABSENT
 from pst_cli.evaluate.recognition import signature
-from pst_cli.evaluate.run import Said, translated
+from pst_cli.evaluate.record import Record
+from pst_cli.evaluate.run import translated
 from pst_cli.models.device import numbers
 from pst_cli.weights import locate
 
 INDENT = 2  # of the JSON document
 WIDTH = 100  # columns; no table here is wider
-ABSENT = "-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,19 +43,15 @@ def execute(request: Request) -> int:
     """Do what was asked; the exit code. Raises PstError where nothing can be heard."""
     tasks = sampled(read_manifest(request.manifest), request.sample)
     checkpoint = locate(request.model, fetcher(offline=request.offline))
-    texts = {}
     with Board(quiet=request.quiet) as board:
         # Training has no second try at a higher temperature either.
         translator = timed_translator(checkpoint, request, board.say, fallback=False)
         board.begin(0, len(tasks), "hearing")
-        for event in translated(tasks, translator):
-            if isinstance(event, Said):
-                texts[event.hypothesis.key] = event.hypothesis.hypothesis
-            board.show(event)
-    found = hearings(tasks, texts)
+        with Record(None, {}) as record:
+            keep(translated(tasks, translator), record, board)
+    found = hearings(tasks, record.texts)
     if not found:
-        hint = "see what is wrong with them above, and check the paths in the manifest"
-        raise DataError("no utterance could be read: there is nothing to tell", hint=hint)
+        raise nothing_read("tell")
     dtype = numbers(translator.host.dtype)
     console.write(_document(found, request, dtype) if request.json else _table(found))
     for one in (one for one in found if one.lost):

@@ -11,14 +11,14 @@ from pathlib import Path
 from pst_cli import __version__, console
 from pst_cli.commands.download import fetcher
 from pst_cli.commands.evaluate import EvaluateOptions
-from pst_cli.commands.hearing import timed_translator
+from pst_cli.commands.hearing import keep, nothing_read, timed_translator
 from pst_cli.commands.scoreboard import Board, scoreboard
 from pst_cli.data.manifest import Utterance, read_manifest
-from pst_cli.errors import EXIT_FAILED, EXIT_OK, DataError
+from pst_cli.errors import EXIT_FAILED, EXIT_OK
 from pst_cli.evaluate.page import Making, draw, page, put
 from pst_cli.evaluate.record import Header, Record, digest
 from pst_cli.evaluate.report import Report, Speed, pairs, rows
-from pst_cli.evaluate.run import Said, TimedTranslator, translated
+from pst_cli.evaluate.run import TimedTranslator, translated
 from pst_cli.evaluate.tasks import Choice, Task, choose_tasks, directions, named, split_able, unsaid
 from pst_cli.evaluate.times import Timed, Times, end_to_end, timed, times
 from pst_cli.models.device import numbers
@@ -100,12 +100,7 @@ def _translate(
     """Add to the record what it does not hold yet."""
     wanted = {(task.utterance.id, target) for task in tasks for target in task.references}
     board.begin(len(wanted & record.found.keys()), len(wanted))
-    heard = 0.0
-    for event in translated(unsaid(tasks, record.found), translator):
-        if isinstance(event, Said):
-            record.add(event.hypothesis)
-            heard += event.audio_seconds
-        board.show(event)
+    heard = keep(translated(unsaid(tasks, record.found), translator), record, board)
     return Speed(
         seconds=translator.seconds,
         audio_seconds=heard,
@@ -127,8 +122,7 @@ def _report(
 ) -> Report:
     scored = rows(tasks, record.texts)
     if not scored:
-        hint = "see what is wrong with them above, and check the paths in the manifest"
-        raise DataError("no utterance could be read: there is nothing to score", hint=hint)
+        raise nothing_read("score")
     setting = {
         "manifest": console.display(request.manifest),
         "dtype": numbers(translator.host.dtype),

@@ -127,9 +127,8 @@ def _recipe(name: str, given: dict[str, Any]) -> Recipe:
     for voice in recipe.voices:
         _known(voice.language, LANGUAGES, "language")
         _known(voice.engine, ENGINES, "engine")
-    for speech in recipe.speech:
-        if speech.most is not None:
-            _whole({"most": speech.most}, "most", 0)
+    for one in given.get("speech", ()):
+        _whole(one, "most", 0)
     for table in recipe.sentences:
         _known(table.layout, LAYOUTS, "layout")
     for apart in recipe.apart:

@@ -19,7 +19,30 @@ SHORT_REST, LONG_REST = 4, 64  # passes
 
 
 @dataclass
-class DraftLength:
+class LastDrafts:
+    """What was drafted last, and how much of it held."""
+
+    _last: _Drafts = field(default_factory=list, init=False)
+
+    def drafted(self, rows: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> None:
+        """Remember what was proposed to follow `rows`."""
+        self._last = [(len(row), tuple(draft)) for row, draft in zip(rows, drafts, strict=True)]
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Go on with `rows` only."""
+        if self._last:
+            self._last = [self._last[row] for row in rows]
+
+    def _held(self, rows: Sequence[Sequence[int]]) -> list[int]:
+        """How many tokens of each draft are what its row now says in their place."""
+        return [
+            sum(takewhile(bool, map(eq, row[start:], draft)))
+            for row, (start, draft) in zip(rows, self._last, strict=True)
+        ]
+
+
+@dataclass
+class DraftLength(LastDrafts):
     """A draft length that follows acceptance, as transformers' assisted decoding does.
 
     All of a draft accepted: two more next time; otherwise one less (the heuristic of
@@ -28,27 +51,17 @@ class DraftLength:
 
     now: int = 5
     fixed: bool = False
-    _last: _Drafts = field(default_factory=list)
 
     def next(self, rows: Sequence[Sequence[int]]) -> int:
         """The length to draft at, now that `rows` show what became of the last drafts."""
         if not self.fixed and self._last:
             whole = [
                 held == len(draft)
-                for held, (_, draft) in zip(_held(rows, self._last), self._last, strict=True)
+                for held, (_, draft) in zip(self._held(rows), self._last, strict=True)
             ]
             self.now += 2 if sum(whole) * 2 > len(whole) else -1
             self.now = min(max(self.now, SHORTEST), LONGEST)
         return self.now
-
-    def drafted(self, rows: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> None:
-        """Remember what was proposed to follow `rows`."""
-        self._last = _proposed(rows, drafts)
-
-    def select(self, rows: Sequence[int]) -> None:
-        """Go on with `rows` only."""
-        if self._last:
-            self._last = [self._last[row] for row in rows]
 
 
 @dataclass
@@ -82,7 +95,7 @@ class Pace:
 
 
 @dataclass
-class SharedLength:
+class SharedLength(LastDrafts):
     """A draft length for drafts that are right about as often at all times: what a pass bears.
 
     A processor takes hardly longer over a handful of tokens than over one, and then in proportion;
@@ -94,35 +107,13 @@ class SharedLength:
     longest: int
     tokens: int  # of all rows, beside their last ones
     paced: Callable[[Sequence[Sequence[int]]], Pace]  # that of the first rows; others only leave
-    _pace: Pace | None = None
-    _last: _Drafts = field(default_factory=list)
+    _pace: Pace | None = field(default=None, init=False)
 
     def next(self, rows: Sequence[Sequence[int]]) -> int:
         """The length to draft at for `rows`, which show what became of the last drafts."""
         self._pace = self._pace or self.paced(rows)
         if drafted := sum(len(draft) for _, draft in self._last):
-            self._pace.told(drafted, sum(_held(rows, self._last)))
+            self._pace.told(drafted, sum(self._held(rows)))
         if not self._pace.ready():
             return 0
         return max(SHORTEST, min(self.longest, self.tokens // len(rows)))
-
-    def drafted(self, rows: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> None:
-        """Remember what was proposed to follow `rows`."""
-        self._last = _proposed(rows, drafts)
-
-    def select(self, rows: Sequence[int]) -> None:
-        """Go on with `rows` only."""
-        if self._last:
-            self._last = [self._last[row] for row in rows]
-
-
-def _proposed(rows: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> _Drafts:
-    return [(len(row), tuple(draft)) for row, draft in zip(rows, drafts, strict=True)]
-
-
-def _held(rows: Sequence[Sequence[int]], drafts: _Drafts) -> list[int]:
-    """How many tokens of each draft are what its row now says in their place."""
-    return [
-        sum(takewhile(bool, map(eq, row[start:], draft)))
-        for row, (start, draft) in zip(rows, drafts, strict=True)
-    ]
