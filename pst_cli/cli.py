@@ -9,6 +9,7 @@ import typer
 
 from pst_cli import __version__, console
 from pst_cli.commands import (
+    average,
     bench,
     check,
     data,
@@ -41,6 +42,7 @@ data.register(app)
 train.register(app)
 prune.register(app)
 export.register(app)
+average.register(app)
 
 
 def _version(asked: bool) -> None:

@@ -31,6 +31,7 @@ LAYERS = {  # first name below pst_cli -> layer
     "drafters": 3,
     "weights": 3,
     "export": 3,
+    "average": 3,
     "pruning": 3,
     "bench": 3,
     "evaluate": 3,
@@ -56,6 +57,7 @@ HOMES = {  # outside library -> who may import it
         "evaluate",
         "training",
         "export",
+        "average",
         "pruning",
     },
     "transformers": {"models", "bench"},  # bench: as a peer to be measured

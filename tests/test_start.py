@@ -30,7 +30,7 @@ HEAVY += (
 )
 COMMANDS = ((), ("translate",), ("subtitle",), ("check",), ("download",), ("models",), ("bench",))
 COMMANDS += tuple(("models", name) for name in ("list", "path", "verify", "rm"))
-COMMANDS += (("evaluate",), ("prune",), ("export",), ("data",), ("train",))
+COMMANDS += (("evaluate",), ("prune",), ("export",), ("average",), ("data",), ("train",))
 COMMANDS += tuple(("data", name) for name in ("check", "import", "build", "label"))
 COMMANDS += tuple(("train", name) for name in ("host", "student", "kvspn"))
 
