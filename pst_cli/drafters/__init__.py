@@ -36,8 +36,10 @@ def _packaged(host: Host) -> dict[str, Path]:
     found: dict[str, tuple[int, Path]] = {}
     for folder in sorted(PACKAGED.glob("[!._]*/")):
         network = read_config(folder)
-        kind = kind_of(network) if network else "speculative"
-        whose = (network.host if fits(network, host) else "") if network else teacher(folder, host)
+        if network is None:
+            kind, whose = "speculative", teacher(folder, host)
+        else:
+            kind, whose = kind_of(network), network.host if fits(network, host) else ""
         # The host's fingerprint, for which its weights are read, is asked for last.
         if whose and whose in host.lineage:
             near = host.lineage.index(whose), folder
