@@ -9,8 +9,9 @@ from checkpoints import SPOKEN
 from peft import LoraConfig, inject_adapter_in_model
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from pst_cli.models.adapter import Adapter, AdapterConfig, fingerprint, read_state
+from pst_cli.models.adapter import AdapterConfig, fingerprint, read_state
 from pst_cli.store import cards
+from pst_cli.training.adapting import learnt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,5 +70,5 @@ def write_adapter(host: Path, folder: Path, name: str | None = None) -> Path:
     embeddings = model.model.decoder.embed_tokens.weight.requires_grad_(True)
     embeddings[[first, second]] = embeddings[[second, first]]
     config = AdapterConfig(name or str(host), fingerprint(read_state(host)), "many-to-many")
-    Adapter.collect(model, config).save(folder)
+    learnt(model, config).save(folder)
     return folder

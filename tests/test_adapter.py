@@ -31,6 +31,7 @@ from pst_cli.models.kvspn_config import KVSPNConfig
 from pst_cli.models.prompts import Ability
 from pst_cli.store import hub, layout, resolve, shelf
 from pst_cli.store import path as store_path
+from pst_cli.training.adapting import learnt
 from pst_cli.weights import locate
 
 
@@ -41,7 +42,7 @@ def trained():
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     train(model)
     config = AdapterConfig("base", fingerprint(state), "many-to-many")
-    return model, state, Adapter.collect(model, config)
+    return model, state, learnt(model, config)
 
 
 @pytest.fixture

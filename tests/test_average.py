@@ -13,6 +13,8 @@ from pst_cli import store
 from pst_cli.models.adapter import read_state, write_state
 from pst_cli.weights import locate
 
+MOVED = "model.decoder.layers.0.fc1.weight"
+
 
 @pytest.fixture
 def adapted(tmp_path, talking_checkpoint):
@@ -27,9 +29,6 @@ def other(tmp_path, talking_checkpoint):
     state[MOVED] = state[MOVED] + 3.0
     write_state(folder, state)
     return folder
-
-
-MOVED = "model.decoder.layers.0.fc1.weight"
 
 
 def test_every_weight_is_the_mean_and_numbers_stay(pst, tmp_path, talking_checkpoint, other):

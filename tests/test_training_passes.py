@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from pst_cli.errors import UsageError
-from pst_cli.models.adapter import Adapter, AdapterConfig
+from pst_cli.models.adapter import AdapterConfig
 from pst_cli.models.forced import ForcedHost, Heard, TextEncoder
 from pst_cli.models.sharing import Sharing
-from pst_cli.training.adapting import Adapting, adapt
+from pst_cli.training.adapting import Adapting, adapt, learnt
 from pst_cli.training.losses import divergence, hits, surprise
 
 torch.set_num_threads(1)  # tensors this small only lose by sharing
@@ -315,7 +315,7 @@ def test_an_adapter_merged_into_the_plain_host_says_what_the_trained_one_says(ad
         for parameter in host.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
-    adapter = Adapter.collect(host.whisper, AdapterConfig("somewhere", "0" * 64))
+    adapter = learnt(host.whisper, AdapterConfig("somewhere", "0" * 64))
     state = dict(plain.whisper.state_dict())
     adapter.apply(state)
     plain.whisper.load_state_dict(state)
@@ -333,9 +333,9 @@ def test_an_adapter_merged_into_the_plain_host_says_what_the_trained_one_says(ad
 def test_an_adapter_holds_no_more_than_was_learnt():
     host = wide(2)
     adapt(host.whisper, Adapting("lora", "frozen", free=0, rank=2), 0)
-    adapter = Adapter.collect(host.whisper, AdapterConfig("somewhere", "0" * 64))
-    learnt = sum(one.numel() for one in host.parameters() if one.requires_grad)
-    assert sum(tensor.numel() for tensor in adapter.tensors.values()) == learnt
+    adapter = learnt(host.whisper, AdapterConfig("somewhere", "0" * 64))
+    taught = sum(one.numel() for one in host.parameters() if one.requires_grad)
+    assert sum(tensor.numel() for tensor in adapter.tensors.values()) == taught
 
 
 def test_lora_counts_alpha_over_rank():

@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pst_cli.errors import ModelError, OutputError
 from pst_cli.models.pruning.layers import keep_layers
 from pst_cli.models.tensors import load_tensors, save_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, MutableMapping
+    from collections.abc import Mapping, MutableMapping
     from pathlib import Path
 
 CONFIG, ADAPTER = "config.json", "adapter.safetensors"
@@ -26,7 +26,6 @@ DOWN, UP = ".lora_A", ".lora_B"  # (rank, inputs) and (outputs, rank), after a p
 EMBEDDING = "model.decoder.embed_tokens.weight"
 TIED = "proj_out.weight"  # the same tensor under another name
 SIDES = "encoder", "decoder"
-ARCHITECTURE = "WhisperForConditionalGeneration"
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:
@@ -230,19 +229,6 @@ class Adapter:
                 changed[name] = tensor
         return cls(config, changed, model)
 
-    @classmethod
-    def collect(cls, model: Any, config: AdapterConfig) -> Adapter:
-        """All that was trained of `model`, a transformers Whisper that peft put LoRA into.
-
-        These are its LoRA pairs and every other parameter with a gradient, as copies; their names
-        come out as the plain checkpoint's.
-        """
-        found = [*_pairs(model), *_changed(model)]
-        tensors = {name: tensor.detach().clone() for name, tensor in found}
-        document = json.loads(model.config.to_json_string(use_diff=False))
-        document.pop("_name_or_path", None)  # a path of this machine is nobody else's business
-        return cls(config, tensors, document | {"architectures": [ARCHITECTURE]})
-
 
 def read_adapter_config(folder: Path) -> AdapterConfig | None:
     """The host that the adapter in `folder` names; None where there is no adapter.
@@ -260,21 +246,6 @@ def read_adapter_config(folder: Path) -> AdapterConfig | None:
         return AdapterConfig(**link, ability=own.get("ability"), context=own.get("context"))
     except TypeError as error:
         raise ModelError(f"{folder} holds an adapter of another pst") from error
-
-
-def _pairs(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """LoRA as peft lays it out: a module with lora_A, lora_B and scaling, each by adapter name."""
-    for name, module in model.named_modules():
-        for key, down in getattr(module, "lora_A", {}).items():
-            yield f"{name}.weight{DOWN}", down.weight
-            yield f"{name}.weight{UP}", module.lora_B[key].weight * module.scaling[key]
-
-
-def _changed(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    for name, parameter in model.named_parameters():
-        plain = name.replace(".base_layer.", ".")
-        if parameter.requires_grad and ".lora_" not in name and plain != TIED:
-            yield plain, parameter
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from pst_cli.errors import UsageError
+from pst_cli.models.adapter import DOWN, TIED, UP, Adapter, AdapterConfig
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor, nn
+
+ARCHITECTURE = "WhisperForConditionalGeneration"
 Learning = Literal["full", "lora", "frozen"]
 LEARNING: tuple[Learning, ...] = ("full", "lora", "frozen")
 
@@ -76,3 +84,31 @@ def _inject(whisper: Any, places: list[str], adapting: Adapting, seed: int) -> N
     torch.manual_seed(seed)
     config = LoraConfig(r=adapting.rank, lora_alpha=adapting.alpha, target_modules=names)
     inject_adapter_in_model(config, whisper)
+
+
+def learnt(whisper: Any, config: AdapterConfig) -> Adapter:
+    """All that was trained of `whisper`, a transformers one that peft put LoRA into.
+
+    These are its LoRA pairs and every other parameter with a gradient, as copies; their names
+    come out as the plain checkpoint's.
+    """
+    found = [*_pairs(whisper), *_changed(whisper)]
+    tensors = {name: tensor.detach().clone() for name, tensor in found}
+    document = json.loads(whisper.config.to_json_string(use_diff=False))
+    document.pop("_name_or_path", None)  # a path of this machine is nobody else's business
+    return Adapter(config, tensors, document | {"architectures": [ARCHITECTURE]})
+
+
+def _pairs(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """LoRA as peft lays it out: a module with lora_A, lora_B and scaling, each by adapter name."""
+    for name, module in model.named_modules():
+        for key, down in getattr(module, "lora_A", {}).items():
+            yield f"{name}.weight{DOWN}", down.weight
+            yield f"{name}.weight{UP}", module.lora_B[key].weight * module.scaling[key]
+
+
+def _changed(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in model.named_parameters():
+        plain = name.replace(".base_layer.", ".")
+        if parameter.requires_grad and ".lora_" not in name and plain != TIED:
+            yield plain, parameter

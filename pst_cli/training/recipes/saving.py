@@ -9,6 +9,7 @@ import torch
 from pst_cli.export import write_model
 from pst_cli.models.adapter import Adapter, AdapterConfig, fingerprint
 from pst_cli.models.host import declared
+from pst_cli.training.adapting import learnt
 from pst_cli.weights import link_name
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def save_host(
     earlier = Adapter.load(checkpoint.adapter) if checkpoint.adapter else None
     sha256 = earlier.config.sha256 if earlier else checkpoint.fingerprint
     link = AdapterConfig(link_name(order.model, checkpoint, output), sha256, able, context)
-    adapter = Adapter.collect(opened.host.whisper, link)
+    adapter = learnt(opened.host.whisper, link)
     if not whole:
         (adapter.upon(earlier, checkpoint.host) if earlier else adapter).save(output)
         return Adapter.load(output).fingerprint
