@@ -318,6 +318,25 @@ def test_what_a_model_was_never_trained_for_is_left_out(
     assert {record["target"] for record in records} == {"de"}
 
 
+@pytest.mark.parametrize("share", [0, 1])
+@pytest.mark.parametrize("kind", ["kvspn", "student"])
+def test_what_a_reference_teaches_is_heard_and_not_said(
+    kind, share, pst, manifest, talking_checkpoint, tmp_path
+):
+    output = tmp_path / kind
+    whose = ("--model", talking_checkpoint)
+    if kind == "student":
+        pruned = tmp_path / "pruned"
+        assert pst("prune", talking_checkpoint, "-o", pruned, "--decoder-layers", 1).code == 0
+        whose = ("--teacher", talking_checkpoint, "--student", pruned)
+    asked = ("train", kind, manifest, *whose, *SHORT, "--steps", 1, "--references", share)
+    done = pst(*asked, "-o", output)
+    assert done.code == 0, done.err
+    cache = output / "cache"
+    assert list(cache.rglob("*.safetensors"))
+    assert bool(list(cache.rglob("said-*.jsonl"))) is not bool(share)
+
+
 WRONG = {
     "no such manifest": (
         ["host", "absent.jsonl"],

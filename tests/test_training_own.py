@@ -53,8 +53,8 @@ def again(own, context="own"):
     return Own(own.folder.parent, "0123456789abcdef", context, "float32")
 
 
-def work(own, host, wanted, batch=2, part=Part(), say=True):  # noqa: B008 - it is frozen
-    return list(own.add(host, own.missing(wanted, say=say), batch, part))
+def work(own, host, wanted, batch=2, heard=()):
+    return list(own.add(host, own.missing(wanted, heard), batch, Part()))
 
 
 @pytest.fixture(scope="module")
@@ -87,23 +87,23 @@ def test_states_are_kept_in_half_precision_and_as_long_as_they_were_heard(wanted
 
 
 def test_work_that_is_broken_off_goes_on_where_it_was(host, wanted, own):
-    working = own.add(host, own.missing(wanted, say=True), 2, Part())
+    working = own.add(host, own.missing(wanted), 2, Part())
     assert next(working) == 2
     working.close()
     second = again(own)
     assert len(second.said) == 4
-    left = second.missing(wanted, say=True)
+    left = second.missing(wanted)
     assert len(left) == 3
     assert not {clip.key for clip, _ in left} & {key for key, _ in second.said}
     assert work(second, host, wanted) == [2, 3]
     assert again(own).said == second.said
-    assert again(own).missing(wanted, say=True) == []
+    assert again(own).missing(wanted) == []
 
 
 def test_a_target_that_was_never_asked_for_is_said_and_the_others_are_left_alone(host, wanted, own):
     work(own, host, [one for one in wanted if one.target == "en"])
     before = again(own)
-    left = before.missing(wanted, say=True)
+    left = before.missing(wanted)
     assert [targets for _, targets in left] == [["de"]] * 5
     work(before, host, wanted)
     after = again(own).said
@@ -112,10 +112,10 @@ def test_a_target_that_was_never_asked_for_is_said_and_the_others_are_left_alone
 
 
 def test_what_is_only_heard_is_not_said(host, wanted, own):
-    work(own, host, wanted, say=False)
+    work(own, host, (), heard=wanted)
     assert again(own).said == {}
-    assert own.missing(wanted, say=False) == []
-    assert len(own.missing(wanted, say=True)) == 5
+    assert own.missing((), wanted) == []
+    assert len(own.missing(wanted)) == 5
 
 
 def test_a_line_that_was_torn_costs_itself_alone(host, wanted, own):
@@ -125,15 +125,15 @@ def test_a_line_that_was_torn_costs_itself_alone(host, wanted, own):
     path.write_text(text[: len(text) - 20])  # as a kill in the middle of a write leaves it
     torn = again(own)
     assert len(torn.said) == 9
-    assert len(torn.missing(wanted, say=True)) == 1
+    assert len(torn.missing(wanted)) == 1
     work(torn, host, wanted)
     whole = again(own)
     assert len(whole.said) == 10
-    assert whole.missing(wanted, say=True) == []
+    assert whole.missing(wanted) == []
 
 
 def test_processes_say_together_what_one_would(host, wanted, own, reference):
-    todo = own.missing(wanted, say=True)
+    todo = own.missing(wanted)
     assert [list(again(own).add(host, todo, 1, Part(rank, 2)))[-1] for rank in range(2)] == [3, 2]
     names = sorted(path.name for path in own.folder.glob("said-*"))
     assert names == ["said-0.jsonl", "said-1.jsonl"]
@@ -175,19 +175,19 @@ def test_a_place_that_cannot_be_written_to_is_named(host, wanted, tmp_path, own)
     own.folder.mkdir()
     (own.folder / "said-0.jsonl").mkdir()  # no file can be opened there
     with pytest.raises(OutputError, match=r"said-0\.jsonl cannot be written: Is a directory"):
-        list(own.add(host, own.missing(wanted, say=True), 2, Part()))
+        list(own.add(host, own.missing(wanted), 2, Part()))
 
 
 def test_states_that_are_gone_or_damaged_are_named_and_worked_out_again(host, wanted, own):
-    work(own, host, wanted, say=False)
+    work(own, host, (), heard=wanted)
     clip = wanted[0].clip
     for spoil in (lambda path: path.unlink(), lambda path: path.write_bytes(b"short")):
         spoil(own.path(clip))
         with pytest.raises(TrainingError, match="cannot be read") as caught:
             own.states(clip)
         assert "repeat the command" in caught.value.hint
-        assert [clip for clip, _ in own.missing(wanted, say=False)] == [clip]
-        work(own, host, wanted, say=False)
+        assert [clip for clip, _ in own.missing((), wanted)] == [clip]
+        work(own, host, (), heard=wanted)
         own.states(clip)
 
 
@@ -201,9 +201,9 @@ def test_a_sound_that_is_gone_ends_the_work_with_its_name(host, tmp_path, own):
 
 def test_clips_are_heard_in_their_own_context_whatever_stands_beside_them(wanted, tmp_path):
     own = Own(tmp_path, "0" * 64, "random", "float32")
-    heard = [own.seconds(clip) for clip, _ in own.missing(wanted, say=True)]
+    heard = [own.seconds(clip) for clip, _ in own.missing(wanted)]
     assert heard == sorted(heard)
-    assert heard == [again(own, "random").seconds(c) for c, _ in own.missing(wanted, say=True)]
+    assert heard == [again(own, "random").seconds(c) for c, _ in own.missing(wanted)]
 
 
 def test_hosts_and_contexts_are_kept_apart(tmp_path):

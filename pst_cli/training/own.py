@@ -12,9 +12,8 @@ import math
 import os
 import random
 import shutil
-from collections import defaultdict
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,7 +33,7 @@ from pst_cli.training.ears import context_seconds
 from pst_cli.types import TIMESTAMP_SECONDS, WINDOW_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -92,19 +91,21 @@ class Own:
             name = display(self.path(clip))
             raise TrainingError(f"{name} cannot be read", hint=hint) from error
 
-    def missing(self, wanted: Iterable[Spoken], *, say: bool) -> list[tuple[Clip, list[str]]]:
-        """Clips whose states are not here, or what was `say`-d of them, with those targets."""
-        targets: dict[str, list[str]] = defaultdict(list)
-        clips = {}
-        for one in wanted:
-            key = one.clip.key
-            unsaid = say and (key, one.target) not in self.said
-            if unsaid:
-                targets[key].append(one.target)
-            if unsaid or (key not in clips and not self.path(one.clip).is_file()):
-                clips[key] = one.clip
-        found = ((clip, targets[key]) for key, clip in clips.items())
-        return sorted(found, key=lambda item: (self.seconds(item[0]), item[0].seconds))
+    def missing(
+        self, said: Sequence[Spoken], heard: Sequence[Spoken] = ()
+    ) -> list[tuple[Clip, list[str]]]:
+        """Clips to work out, each with the targets that it is not `said` in yet.
+
+        Those whose states alone are not here, of `said` or of others to be `heard`, have none.
+        """
+        found: dict[str, tuple[Clip, list[str]]] = {}
+        for one in said:
+            if (one.clip.key, one.target) not in self.said:
+                found.setdefault(one.clip.key, (one.clip, []))[1].append(one.target)
+        for clip in (one.clip for one in chain(said, heard)):
+            if clip.key not in found and not self.path(clip).is_file():
+                found[clip.key] = clip, []
+        return sorted(found.values(), key=lambda item: (self.seconds(item[0]), item[0].seconds))
 
     def check_room(self, clips: Sequence[Clip], width: int) -> None:
         """OutputError where there is no place for the states of `clips`."""

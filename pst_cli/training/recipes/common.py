@@ -72,38 +72,26 @@ class Watch:
     say: Callable[[str], None]
 
 
-def heard(
-    order: Order, cache: Path | None, context: Context, wanted: Sequence[Spoken], watch: Watch
-) -> Own:
-    """As `said`, of what is heard alone."""
-    return _own(order, cache, context, wanted, watch, say=False)
-
-
-def said(
-    order: Order, cache: Path | None, context: Context, wanted: Sequence[Spoken], watch: Watch
-) -> Own:
-    """What the model hears and says of all that is `wanted`, worked out where it is not stored.
-
-    Raises KeyboardInterrupt where it is stopped; what was done by then is kept.
-    """
-    return _own(order, cache, context, wanted, watch, say=True)
-
-
-def _own(
+def own_of(
     order: Order,
     cache: Path | None,
     context: Context,
-    wanted: Sequence[Spoken],
     watch: Watch,
     *,
-    say: bool,
+    said: Sequence[Spoken] = (),
+    heard: Sequence[Spoken] = (),
 ) -> Own:
+    """What the model says of all to be `said`, and hears of these and of all to be `heard`.
+
+    It is worked out where it is not stored. Raises KeyboardInterrupt where it is stopped; what was
+    done by then is kept.
+    """
     place = accelerator(order.settings.how.precision, order.settings.device)
     device = str(place.device)
     dtype = choose_dtype("auto", device)
     identity = order.checkpoint.fingerprint, context, numbers(dtype)
     own = Own(cache or order.output / CACHE, *identity)
-    missing = own.missing(wanted, say=say)
+    missing = own.missing(said, heard)
     place.wait_for_everyone()  # before anybody adds to what the others are looking through
     if missing:
         host = order.checkpoint.load(device, dtype)
@@ -114,6 +102,20 @@ def _own(
                 raise KeyboardInterrupt
     place.wait_for_everyone()
     return Own(cache or order.output / CACHE, *identity)
+
+
+def follows_reference(one: Spoken, share: float) -> bool:
+    """Whether `one` is taught by its reference, as a share of those that have one always are."""
+    drawn = random.Random(f"reference {one.clip.key} {one.target}").random()
+    return drawn < share and one.target in one.clip.texts()
+
+
+def by_reference(items: Sequence[Spoken], share: float) -> tuple[list[Spoken], list[Spoken]]:
+    """`items` taught by their references, and the others, taught by what a model says."""
+    found: tuple[list[Spoken], list[Spoken]] = [], []
+    for one in items:
+        found[not follows_reference(one, share)].append(one)
+    return found
 
 
 def able(items: Sequence[Spoken], order: Order, watch: Watch) -> list[Spoken]:

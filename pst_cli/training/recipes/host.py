@@ -30,7 +30,7 @@ from pst_cli.training.materials import fixed_clips, read_both
 from pst_cli.training.opening import open_model
 from pst_cli.training.own import Stored
 from pst_cli.training.plan import Balanced, Mixed, Mixing, Several
-from pst_cli.training.recipes.common import Order, Watch, finish, heard, identity, judged, tell_of
+from pst_cli.training.recipes.common import Order, Watch, finish, identity, judged, own_of, tell_of
 from pst_cli.training.recipes.saving import save_host
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def course(order: Order, plan: HostPlan, opened: Opened, learnt: Materials, watc
     if plan.stores:
         items = renderings(fixed_clips(learnt.spoken, plan.mixing.longest))
         source = Balanced(items, plan.mixing.power)
-        ears = Stored(heard(order, plan.cache, plan.context, items, watch))
+        ears = Stored(own_of(order, plan.cache, plan.context, watch, heard=items))
     written = translations(learnt.texts) if plan.texts_each else []
     return Course(
         source=source,

@@ -26,17 +26,19 @@ from pst_cli.training.recipes.common import (
     Order,
     Watch,
     able,
+    by_reference,
     finish,
     fixed_course,
+    follows_reference,
     identity,
     judged,
-    said,
+    own_of,
     tell_of,
 )
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pst_cli.models.spelling import Speller
     from pst_cli.training.clips import Clip
@@ -70,7 +72,7 @@ class KVSPNPlan:
     form: Form = field(default_factory=Form)
     weights: DraftWeights = field(default_factory=DraftWeights)
     targets: tuple[str, ...] = ()  # beside the languages that clips have text for
-    references: float = 0.5  # the share of rows, where there is one, that follow a reference
+    references: float = 0.5  # the share of clips, where there is one, taught by a reference
     power: float = 0.5  # see `examples.balanced`
     context: Context = "full"  # what the host hears when it is used
     cache: Path | None = None
@@ -86,10 +88,13 @@ def train_kvspn(order: Order, plan: KVSPNPlan, watch: Watch) -> Outcome:
     items = _items(fixed_clips(learnt.spoken, order.longest), plan, order, watch)
     apart = _items(fixed_clips(held.spoken, order.longest), plan, order, watch)
     apart = judged(apart, order)
-    own = said(order, plan.cache, plan.context, [*items, *apart], watch)
-    items, apart = _ended(items, own), _ended(apart, own)
+    read, spoken = by_reference(items, plan.references)
+    own = own_of(order, plan.cache, plan.context, watch, said=[*spoken, *apart], heard=read)
+    spoken, apart = _ended(spoken, own), _ended(apart, own)
+    items = [*read, *spoken]
     opened = open_model(order.checkpoint)
-    network = _network(order, plan.form, opened, items, own, learnt)
+    counts = _counts(opened.speller, spoken, own, learnt) if plan.form.draft_vocabulary else {}
+    network = _network(order, plan.form, opened, items, counts)
     lesson = KVSPNLesson(opened.host, network, opened.speller.tokens, plan.weights)
     spell = _Spelling(opened, own, plan.references)
     course = fixed_course(order, opened.speller, Balanced(items, plan.power), spell, Stored(own))
@@ -131,15 +136,13 @@ def _network(
     form: Form,
     opened: Opened,
     items: Sequence[Spoken],
-    own: Own,
-    learnt: Materials,
+    counts: Mapping[str, Counter[int]],
 ) -> KVSPN:
-    """A network for the host, with the words that it says most in each language."""
+    """A network for the host, with the words that `counts` has most of in each language."""
     check_form(form, opened)
     drafted: dict[int, list[int]] = {}
     if form.draft_vocabulary:
-        counts = _counts(opened.speller, items, own, learnt)
-        drafted = _vocabularies(form.draft_vocabulary, opened, items, own, counts)
+        drafted = _vocabularies(form.draft_vocabulary, opened, items, counts)
     sizes = tuple((asked, len(tokens)) for asked, tokens in drafted.items())
     torch.manual_seed(order.settings.seed)
     network = KVSPN(shaped(form, opened, order.checkpoint.fingerprints[-1], sizes))
@@ -193,11 +196,11 @@ def shaped(
 
 
 def _counts(
-    speller: Speller, items: Sequence[Spoken], own: Own, learnt: Materials
+    speller: Speller, spoken: Sequence[Spoken], own: Own, learnt: Materials
 ) -> dict[str, Counter[int]]:
     """How often each token is said in each language: by the host, and in all texts there are."""
     counts: dict[str, Counter[int]] = defaultdict(Counter)
-    for one in items:
+    for one in spoken:
         counts[one.target].update(own.said[one.clip.key, one.target].tokens)
     for language, found in learnt.counted(speller).items():
         counts[language].update(found)
@@ -205,11 +208,7 @@ def _counts(
 
 
 def _vocabularies(
-    words: int,
-    opened: Opened,
-    items: Sequence[Spoken],
-    own: Own,
-    counts: dict[str, Counter[int]],
+    words: int, opened: Opened, items: Sequence[Spoken], counts: Mapping[str, Counter[int]]
 ) -> dict[int, list[int]]:
     """By the token of a prompt that asks for it: ids of the `words` most said, ends and times.
 
@@ -219,7 +218,7 @@ def _vocabularies(
     naming = {*tokens.languages.values(), tokens.translate, tokens.start}
     found: dict[int, list[int]] = {}
     for one in items:
-        prompt = own.said[one.clip.key, one.target].prompt
+        prompt = opened.speller.prompt(one.target, one.clip.language, times=True)
         asked = next(token for token in reversed(prompt) if token in naming)
         if asked not in found:
             ranked = (token for token, _ in counts[one.target].most_common() if token < tokens.end)
@@ -229,15 +228,16 @@ def _vocabularies(
 
 @dataclass(frozen=True, slots=True)
 class _Spelling:
-    """Spells what the host said, or, for a share of the rows that have one, the reference."""
+    """Spells what the host said, or, for a share of the clips that have one, the reference."""
 
     opened: Opened
     own: Own
     references: float
 
     def __call__(self, spoken: Spoken, rng: random.Random) -> Example:
+        del rng  # what is taught of a clip is always the same
         speller, limit = self.opened.speller, self.opened.limit
-        if rng.random() < self.references and spoken.target in spoken.clip.texts():
+        if follows_reference(spoken, self.references):
             return spell_spoken(spoken, speller, limit, times=True)
         mine = self.own.said[spoken.clip.key, spoken.target]
         return row(

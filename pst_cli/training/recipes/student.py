@@ -26,11 +26,13 @@ from pst_cli.training.recipes.common import (
     Order,
     Watch,
     able,
+    by_reference,
     finish,
     fixed_course,
+    follows_reference,
     identity,
     judged,
-    said,
+    own_of,
     tell_of,
 )
 
@@ -52,7 +54,7 @@ class StudentPlan:
 
     student: Checkpoint
     weights: StudentWeights = field(default_factory=StudentWeights)
-    references: float = 0.0  # the share of rows that follow a reference, not the teacher
+    references: float = 0.0  # the share of clips taught by a reference, not by the teacher
     power: float = 0.5  # see `examples.balanced`
     context: Context = "full"  # what the teacher hears when it is used
     embeddings: bool = False  # whether tokens' embeddings, the output head too, learn
@@ -70,12 +72,14 @@ def train_student(order: Order, plan: StudentPlan, watch: Watch) -> Outcome:
     items = able(renderings(fixed_clips(learnt.spoken, order.longest)), order, watch)
     apart = able(renderings(fixed_clips(held.spoken, order.longest)), order, watch)
     apart = judged(apart, order)
-    own = said(order, plan.cache, plan.context, [*items, *apart], watch)
+    read, spoken = by_reference(items, plan.references)
+    own = own_of(order, plan.cache, plan.context, watch, said=[*spoken, *apart], heard=read)
     student, teacher = open_model(plan.student), open_model(order.checkpoint)
     kept = _kept(plan, order, student, teacher)
     ids = None if kept is None else {old: new for new, old in enumerate(kept)}
     spelling = _Spelling(student, own, plan.references, ids)
-    items, apart = spelling.known(items), spelling.known(apart)
+    spoken, apart = spelling.known(spoken), spelling.known(apart)
+    items = [*read, *spoken]
     lesson = _lesson(plan, student, teacher, kept, spelling.frequent(items, plan.words))
     ears = Stored(own) if lesson.shares_encoder else Fresh(teacher.log_mel, plan.context)
     source = Balanced(items, plan.power)
@@ -110,16 +114,17 @@ def _kept(plan: StudentPlan, order: Order, student: Opened, teacher: Opened) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Spelling:
-    """Spells what the teacher said in the student's ids, or, for a share of rows, the reference."""
+    """Spells what the teacher said in the student's ids, or the reference of a share of clips."""
 
     student: Opened
     own: Own
     references: float
     ids: dict[int, int] | None
 
-    def __call__(self, spoken: Spoken, rng: random.Random) -> Example:
+    def __call__(self, spoken: Spoken, rng: random.Random | None = None) -> Example:
+        del rng  # what is taught of a clip is always the same
         speller, limit = self.student.speller, self.student.limit
-        if rng.random() < self.references:
+        if follows_reference(spoken, self.references):
             return spell_spoken(spoken, speller, limit, times=True)
         mine = self.own.said[spoken.clip.key, spoken.target]
         prompt, tokens = self._ids(mine.prompt), self._ids(mine.tokens)
@@ -141,12 +146,13 @@ class _Spelling:
         return found
 
     def frequent(self, items: Sequence[Spoken], count: int) -> Tensor | None:
-        """The `count` tokens that the teacher says most; None where that is no choice."""
+        """The `count` tokens most said in what is taught; None where that is no choice."""
         if not 0 < count < self.student.config.vocab_size:
             return None
         found = Counter(self.student.speller.tokens.end for _ in items)
         for one in items:
-            found.update(self._ids(self.own.said[one.clip.key, one.target].tokens))
+            example = self(one)
+            found.update(example.tokens[example.given :])
         return torch.tensor([token for token, _ in found.most_common(count)])
 
     def _ids(self, tokens: Sequence[int]) -> Sequence[int]:
