@@ -316,12 +316,15 @@ def test_rows_share_what_a_pass_takes_along():
     assert [length.next([[START]] * rows) for rows in (1, 2, 3, 4, 8)] == [3, 3, 2, 1, 1]
 
 
-def drafting(pace, right, passes):
-    """The lengths of `passes` drafts, two tokens at most, of which right(number) say what holds."""
+def drafting(pace, right, passes, rows=1):
+    """The lengths of `passes` drafts, two tokens at most, of which right(number) say what holds.
+
+    All `rows` are alike.
+    """
     length, row, seen = SharedLength(2, 12, lambda rows: pace), [START], []
     for number in range(passes):
-        asked = length.next([row])
-        length.drafted([row], [(7, 8)[:asked]])
+        asked = length.next([row] * rows)
+        length.drafted([row] * rows, [(7, 8)[:asked]] * rows)
         row = [*row, *((7, 8)[:asked] if right(number) else ()), 10]
         seen.append(asked)
     return seen
@@ -329,6 +332,13 @@ def drafting(pace, right, passes):
 
 def test_what_holds_is_drafted_on():
     assert drafting(Pace(), lambda number: number % 2 == 0, 200) == [2] * 200
+
+
+def test_more_must_hold_in_a_batch():
+    half = (lambda number: number % 2 == 0, 200)
+    assert 0 in drafting(Pace(), *half, rows=4)
+    mostly = (lambda number: number % 4 < 3, 200)
+    assert drafting(Pace(), *mostly, rows=4) == [2] * 200
 
 
 def test_who_is_wrong_rests_longer_and_longer_and_goes_on_once_right():
