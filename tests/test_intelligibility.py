@@ -64,7 +64,7 @@ def test_speakers_are_told_apart_by_language_and_the_best_understood_come_first(
     tasks = sampled([*spoken.values(), utterance("never read", "bob")], 9)
     texts = {(one.id, one.language): text for text, one in spoken.items()}
     bob, ann, chinese, german = hearings(tasks, texts)
-    assert bob == Hearing("en", "bob", 1, 0.0, 0.0)
+    assert bob == Hearing("en", "bob", 1, 0.0, 0.0, 0.0)
     assert (ann.speaker, ann.wer) == ("ann", pytest.approx(100 / 3))
     assert (chinese.language, chinese.wer, chinese.cer) == ("zh", None, 100.0)
     assert (german.speaker, german.wer) == ("", 100.0)
@@ -72,11 +72,28 @@ def test_speakers_are_told_apart_by_language_and_the_best_understood_come_first(
 
 
 @pytest.mark.parametrize(
-    ("wer", "cer", "lost"),
-    [(LOST, 90.0, False), (LOST + 1, 0.0, True), (None, LOST + 1, True), (None, None, False)],
+    ("median", "lost"), [(LOST, False), (LOST + 1, True), (0.0, False), (None, False)]
 )
-def test_words_decide_where_they_can_be_counted(wer, cer, lost):
-    assert Hearing("en", "", 1, wer, cer).lost is lost
+def test_the_middle_utterance_decides(median, lost):
+    assert Hearing("en", "", 1, 99.0, 99.0, median).lost is lost
+
+
+def test_a_loop_alone_decides_nothing():
+    spoken = [utterance(f"the {animal} sat", "ann") for animal in ("cat", "dog", "cow")]
+    texts = {(one.id, "en"): one.text for one in spoken}
+    texts[spoken[1].id, "en"] = "the dog " * 99
+    (ann,) = hearings(sampled(spoken, 3), texts)
+    assert ann.wer is not None
+    assert ann.wer > 100
+    assert (ann.median, ann.lost) == (0.0, False)
+
+
+def test_words_are_counted_where_there_are_any_and_characters_elsewhere():
+    spoken = [utterance("one two", "ann"), utterance("狗睡", "ann", "zh")]
+    texts = dict(zip([(one.id, one.language) for one in spoken], ["one too", "狗水"], strict=True))
+    english, chinese = hearings(sampled(spoken, 1), texts)
+    assert (english.median, english.wer) == (50.0, 50.0)
+    assert (chinese.median, chinese.wer, chinese.cer) == (50.0, None, 50.0)
 
 
 # The command
@@ -106,8 +123,8 @@ def test_a_line_tells_of_each_speaker_and_of_who_is_not_understood(hear):
     done = hear("--sample", "2")
     assert done.code == 0
     rows = [line.split() for line in done.out.splitlines()[1:]]
-    assert rows[0] == ["de", "clear", "2", "0.0", "0.0"]
-    assert rows[1] == ["de", "alike", "2", "0.0", "0.0"]
+    assert rows[0] == ["de", "clear", "2", "0.0", "0.0", "0.0"]
+    assert rows[1] == ["de", "alike", "2", "0.0", "0.0", "0.0"]
     assert rows[2][:3] == ["de", "mumbling", "2"]
     assert "de: mumbling is not understood" in done.err
     assert "clear is not" not in done.err
@@ -129,7 +146,7 @@ def test_sound_that_cannot_be_read_does_not_stop_the_rest(hear, manifest):
     done = hear("--quiet")
     assert done.code == 1
     assert "train.jsonl:1" in done.err
-    assert done.out.splitlines()[1].split() == ["de", "clear", "2", "0.0", "0.0"]
+    assert done.out.splitlines()[1].split() == ["de", "clear", "2", "0.0", "0.0", "0.0"]
 
 
 def test_where_nothing_can_be_read_there_is_nothing_to_tell(hear, manifest):

@@ -74,11 +74,12 @@ def _table(found: Iterable[Hearing]) -> str:
     table = Table(box=None, pad_edge=False)
     for name in ("language", "speaker"):
         table.add_column(name)
-    for name in ("utterances", "WER", "CER"):
+    for name in ("utterances", "median", "WER", "CER"):
         table.add_column(name, justify="right")
     for one in found:
-        rates = (ABSENT if rate is None else f"{rate:.1f}" for rate in (one.wer, one.cer))
-        table.add_row(one.language, one.speaker or ABSENT, str(one.utterances), *rates)
+        rates = one.median, one.wer, one.cer
+        shown = (ABSENT if rate is None else f"{rate:.1f}" for rate in rates)
+        table.add_row(one.language, one.speaker or ABSENT, str(one.utterances), *shown)
     text = io.StringIO()
     Console(file=text, markup=False, highlight=False, width=WIDTH).print(table)
     return text.getvalue()
@@ -87,6 +88,6 @@ def _table(found: Iterable[Hearing]) -> str:
 def _told(one: Hearing) -> str:
     speaker = one.speaker or "speech of nobody named"
     return (
-        f"{one.language}: {speaker} is not understood (over {LOST:g} % wrong): "
-        "nothing but making things up is learnt from it"
+        f"{one.language}: {speaker} is not understood (over {LOST:g} % wrong in the middle "
+        "utterance): nothing but making things up is learnt from it"
     )

@@ -7,6 +7,7 @@ things up. So a voice is heard before hours of it are made.
 from __future__ import annotations
 
 import random
+import statistics
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,29 +22,29 @@ if TYPE_CHECKING:
     from pst_cli.data.manifest import Utterance
     from pst_cli.evaluate.record import Key
 
-LOST = 50.0  # percent of words, or of Chinese characters, that are wrong: most of it is not heard
+LOST = 50.0  # percent of words, or of Chinese characters, wrong in the middle utterance
 SEED = 0  # whom a sample is of does not change from run to run
 
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """How one speaker was transcribed; a rate is None where there is nothing to count."""
+    """How one speaker was transcribed; a rate is None where there is nothing to count.
+
+    All utterances together have one word and one character error rate, to which a single one that
+    the model repeats itself in may add hundreds of percent; so their median tells who is lost.
+    """
 
     language: str
     speaker: str  # "" where the manifest names none
     utterances: int
     wer: float | None  # percent; None for Chinese, which has no blanks to count words by
     cer: float | None  # percent
-
-    @property
-    def rate(self) -> float:
-        """By words where they can be counted, else by characters; 0 where nothing can."""
-        return (self.cer or 0.0) if self.wer is None else self.wer
+    median: float | None  # percent; of utterances, by words where they can be counted
 
     @property
     def lost(self) -> bool:
         """Whether the speaker is not understood."""
-        return self.rate > LOST
+        return (self.median or 0.0) > LOST
 
 
 def sampled(utterances: Iterable[Utterance], count: int) -> list[Task]:
@@ -77,5 +78,17 @@ def hearings(tasks: Iterable[Task], texts: Mapping[Key, str]) -> list[Hearing]:
     for (language, speaker), heard in pairs.items():
         said, meant = zip(*heard, strict=True)
         wer, cer = error_rates(said, meant, language)
-        found.append(Hearing(language, speaker, len(heard), wer, cer))
-    return sorted(found, key=lambda one: (ORDER.index(one.language), one.rate))
+        median = _median([_rate(*one, language) for one in heard])
+        found.append(Hearing(language, speaker, len(heard), wer, cer, median))
+    return sorted(found, key=lambda one: (ORDER.index(one.language), one.median or 0.0))
+
+
+def _rate(said: str, meant: str, language: str) -> float | None:
+    """The error rate of one utterance, by words or else by characters."""
+    words, characters = error_rates([said], [meant], language)
+    return characters if words is None else words
+
+
+def _median(rates: Iterable[float | None]) -> float | None:
+    known = [rate for rate in rates if rate is not None]
+    return statistics.median(known) if known else None
