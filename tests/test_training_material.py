@@ -33,6 +33,7 @@ from pst_cli.training.examples import (
 from pst_cli.training.materials import Materials
 from pst_cli.training.opening import open_model
 from pst_cli.training.plan import Mixed, Mixing, Several, batches, share
+from pst_cli.training.recipes.common import follows_reference
 from pst_cli.training.recipes.host import HostPlan, frequent, reader
 from pst_cli.types import SAMPLE_RATE, WINDOW_SECONDS
 from pst_cli.weights import Checkpoint
@@ -430,3 +431,16 @@ def test_the_most_frequent_words_of_all_texts_are_compared_with_the_end_and_all_
     assert set(frequent(opened, learnt, 1000).tolist()) == words | others | always
     for every in (0, opened.config.vocab_size):
         assert frequent(opened, learnt, every) is None
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_what_references_teach_is_a_share_and_the_same_wherever_the_files_lie(share):
+    def drawn(folder: str) -> list[bool]:
+        files = (Path(folder) / f"{number}.wav" for number in range(1000))
+        heard = (single(Utterance(file, "en", "x", {}, duration=1.0)) for file in files)
+        return [follows_reference(Spoken(clip, "en"), share) for clip in heard]
+
+    assert drawn("/here") == drawn("/there")
+    assert sum(drawn("/here")) / 1000 == pytest.approx(share, abs=0.05)
+    textless = single(Utterance(Path("a.wav"), "en", "", {}, duration=1.0))
+    assert not follows_reference(Spoken(textless, "en"), 1.0)

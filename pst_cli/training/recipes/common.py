@@ -105,8 +105,12 @@ def own_of(
 
 
 def follows_reference(one: Spoken, share: float) -> bool:
-    """Whether `one` is taught by its reference, as a share of those that have one always are."""
-    drawn = random.Random(f"reference {one.clip.key} {one.target}").random()
+    """Whether `one` is taught by its reference, as a share of those that have one are.
+
+    It is the same in every run, and wherever the files lie.
+    """
+    heard = [(sound.audio.name, sound.start) for sound in one.clip.utterances if sound.audio]
+    drawn = random.Random(f"reference {heard} {one.target}").random()
     return drawn < share and one.target in one.clip.texts()
 
 
