@@ -1,4 +1,4 @@
-"""The mean of several models: each weight lies between theirs, and nothing else is made up."""
+"""The mean of several models or drafters: each weight is between theirs, all else is one's."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from adapters import LEARNT, write_adapter
 
 from pst_cli import store
 from pst_cli.models.adapter import read_state, write_state
+from pst_cli.models.kvspn import KVSPN
+from pst_cli.models.kvspn_config import KVSPNConfig
 from pst_cli.weights import locate
 
 MOVED = "model.decoder.layers.0.fc1.weight"
@@ -94,3 +96,55 @@ def test_what_cannot_be_is_said_before_anything_is_fetched(pst, tmp_path):
     done = pst("average", "no-such-model", "no-such-model", "--output", tmp_path)
     assert done.code == 2
     assert "there is something already" in done.err
+
+
+def write_drafter(folder, seed, **fields):
+    torch.manual_seed(seed)
+    network = KVSPN(KVSPNConfig(16, 2, 2, 60, **({"host": "a", "groups": 1} | fields)))
+    if network.draft_tokens.numel():
+        network.draft_tokens.copy_(torch.arange(len(network.draft_tokens)) + seed)
+    network.save(folder)
+    return KVSPN.load(folder)
+
+
+def test_drafters_have_a_mean_which_drafts_the_words_of_the_first(pst, tmp_path):
+    first = write_drafter(tmp_path / "first", 1, vocabularies=((5, 3), (7, 2)))
+    other = write_drafter(tmp_path / "other", 2, vocabularies=((5, 4),))
+    output = tmp_path / "mean"
+    named = (tmp_path / "first", tmp_path / "other", tmp_path / "other")
+    done = pst("average", *named, "--output", output)
+    assert (done.code, done.out) == (0, f"{output}\n"), done.err
+    mean = KVSPN.load(output)
+    assert mean.config == first.config
+    assert mean.draft_tokens.tolist() == [1, 2, 3, 4, 5]
+    learnt = dict(other.named_parameters())
+    for name, before in first.named_parameters():
+        wanted = (before + 2 * learnt[name]) / 3
+        step = wanted.abs().amax(-1, keepdim=True) / 127 if wanted.ndim == 2 else torch.tensor(0.0)
+        assert (mean.get_parameter(name) - wanted).abs().le(step / 2 + 1e-6).all(), name
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"host": "b"}, ("they draft for different hosts", "--init")),
+        ({"groups": 2}, ("groups is 1 in the one, 2 in the other", "in one form")),
+        ({"cross": "host"}, ("cross is own in the one, host in the other", "in one form")),
+    ],
+)
+def test_drafters_of_another_make_have_no_mean(fields, said, pst, tmp_path):
+    write_drafter(tmp_path / "one", 1)
+    write_drafter(tmp_path / "two", 2, **fields)
+    done = pst("average", tmp_path / "one", tmp_path / "two", "--output", tmp_path / "mean")
+    assert done.code == 1
+    assert f"{tmp_path / 'one'} and {tmp_path / 'two'} have no mean" in done.err
+    assert all(words in done.err for words in said)
+    assert not (tmp_path / "mean").exists()
+
+
+def test_a_drafter_and_a_model_have_no_mean(pst, tmp_path, talking_checkpoint):
+    write_drafter(tmp_path / "one", 1)
+    done = pst("average", talking_checkpoint, tmp_path / "one", "--output", tmp_path / "mean")
+    assert done.code == 2
+    assert f"{tmp_path / 'one'} drafts, and {talking_checkpoint} does not" in done.err
+    assert "directories of drafters" in done.err
