@@ -1,49 +1,59 @@
-"""Compiled layers say what PyTorch makes of the same weights, and are loaded when that pays."""
+"""What is compiled says what PyTorch makes of the same weights, and are loaded when that pays."""
 
 from __future__ import annotations
 
 import copy
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from test_drafters import STAND_INS, drafted, encode, first_draft, network, plain
-from test_host import END, SPECIAL, START, sound, tiny
+from test_host import END, SPECIAL, START, VOCABULARY, sound, tiny
 
 from pst_cli.decoding.acceptance import Greedy
 from pst_cli.decoding.draft_model import ModelDrafter
 from pst_cli.decoding.length import DraftLength
 from pst_cli.decoding.loop import Strategy, decode
 from pst_cli.decoding.proposals import Guide
-from pst_cli.models.compiled import FEW, CompiledLayer
+from pst_cli.decoding.rules import TokenRules
+from pst_cli.models.compiled import FEW, CompiledStack, CompiledSteps, product
 from pst_cli.models.decoder import Decoder
 from pst_cli.models.heads import Heads
 from pst_cli.models.products import approximate, rounded
 from pst_cli.models.session import Session
 from pst_cli.models.vocabularies import ANYTHING
 
+ONLY_THE_END = replace(SPECIAL, suppressed=(END,), suppressed_first=())
 CLOSE = {"atol": 1e-3, "rtol": 1e-3}
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    monkeypatch.setattr(CompiledLayer, "worth", 1)
+    monkeypatch.setattr(CompiledStack, "worth", 1)
 
 
 def decoders(model):
     """One whose layers PyTorch runs and one that drafts, of the same weights of 8 bits."""
     config, state = model.config, dict(model.model.decoder.state_dict())
     for name, weight in state.items():
-        if weight.ndim == 2 and name.startswith("layers."):
+        if weight.ndim == 2 and name != "embed_positions.weight":
             whole, scale = rounded(weight)
             state[name] = whole * scale[:, None]
     shape = config.decoder_layers, config.decoder_attention_heads
     return Decoder(state, *shape), Decoder(state, *shape, approximate)
 
 
-def compiled(decoder):
-    return all(layer._compiled and layer._compiled._run for layer in decoder.layers)
+def opened(slow, quick, heard, mask=None, **rows):
+    """A cache for each, of the same sound, its frames in numbers that 8 bits hold."""
+    caches = [one.open(heard, mask=mask, **rows) for one in (slow, quick)]
+    for name in ("cross_keys", "cross_values"):
+        states = getattr(caches[0], name)
+        whole, scale = rounded(states.flatten(0, -2))
+        for cache in caches:
+            setattr(cache, name, (whole * scale[:, None]).view(states.shape))
+    return caches
 
 
 WINDOWS = {
@@ -56,7 +66,7 @@ WINDOWS = {
 
 @pytest.mark.parametrize("rows", WINDOWS.values(), ids=WINDOWS.keys())
 @pytest.mark.parametrize("padded", [False, True])
-def test_a_decoder_that_drafts_says_what_pytorch_makes_of_its_weights(rows, padded):
+def test_a_decoder_that_drafts_scores_as_pytorch_does_with_its_weights(rows, padded):
     model = tiny(21, layers=3)
     count = 1 + max(rows.get("windows", [1]))
     heard = encode(model, sound(model, count, 21))
@@ -65,20 +75,37 @@ def test_a_decoder_that_drafts_says_what_pytorch_makes_of_its_weights(rows, padd
     generator = torch.Generator().manual_seed(21)
     with torch.inference_mode():
         slow, quick = decoders(model)
-        caches = [one.open(heard, mask=mask if padded else None, **rows) for one in (slow, quick)]
+        caches = opened(slow, quick, heard, mask if padded else None, **rows)
         held = caches[0].rows
-        caches[1].cross_keys, caches[1].cross_values = caches[0].cross_keys, caches[0].cross_values
+        steps, head = CompiledSteps(quick.compiled, quick, caches[1]), product(quick.head)
         for starts, width in passes:
             width = min(width, FEW // held)
             tokens = torch.randint(0, END, (held, width), generator=generator)
             starts = (starts * held)[:held]
-            one, other = slow(tokens, starts, caches[0]), quick(tokens, starts, caches[1])
+            one = slow.logits(slow(tokens, starts, caches[0])[:, -1:])
+            assert steps.takes(held * width)
+            other = steps(tokens.tolist(), starts, head)
             assert torch.allclose(other, one, **CLOSE)
             assert not torch.equal(other, one)
             for name in ("keys", "values"):
                 assert torch.allclose(getattr(caches[1], name), getattr(caches[0], name), **CLOSE)
-        assert compiled(quick)
-        assert not any(layer._compiled for layer in slow.layers)
+        assert slow.compiled is None
+
+
+def test_rows_that_leave_are_no_longer_heard_for():
+    model = tiny(24, layers=2)
+    heard = encode(model, sound(model, 3, 24))
+    with torch.inference_mode():
+        slow, quick = decoders(model)
+        caches = opened(slow, quick, heard)
+        steps, head = CompiledSteps(quick.compiled, quick, caches[1]), product(quick.head)
+        assert steps.takes(3)
+        for rows in ([0, 1, 2], [0, 2], [1]):
+            for cache in caches:
+                cache.select(torch.tensor(rows))
+            tokens, starts = torch.tensor([[20]] * len(rows)), [0] * len(rows)
+            one = slow.logits(slow(tokens, starts, caches[0]))
+            assert torch.allclose(steps(tokens.tolist(), starts, head), one, **CLOSE)
 
 
 @pytest.mark.parametrize("form", STAND_INS.values(), ids=STAND_INS.keys())
@@ -92,14 +119,15 @@ def test_a_compiled_kvspn_drafts_as_before_and_changes_no_token(form, rows):
     after = first_draft(model, features[:1], frozen)
     assert (after - before).norm() / before.norm() < 0.05
     spoken = drafted(model, features, frozen)
-    assert all(block.compiled._run for block in frozen.blocks)
+    assert (frozen.compiled is not None) is (net.config.feed == "token")
+    assert not frozen.compiled or frozen.compiled.stack
     assert [row.tokens for row in spoken] == [row.tokens for row in plain(model, features)]
     assert sum(row.drafted for row in spoken) > 0
 
 
 def test_a_compiled_kvspn_reads_no_memory_at_or_beyond_the_last_token():
     model = tiny(12, layers=3)
-    features, net = sound(model, 1, 12), network(model, **STAND_INS["stand-ins"])
+    features, net = sound(model, 1, 12), network(model, **STAND_INS["two"])
     net.freeze()
 
     def spoil(cache):
@@ -113,34 +141,22 @@ def test_a_draft_model_with_the_hosts_own_weights_is_as_right_compiled():
     model = tiny(22)
     heard = encode(model, sound(model, 2, 22))
     slow, quick = decoders(model)
-    guide = Guide(Rules(), 1, END)
+    rules = TokenRules(ONLY_THE_END, VOCABULARY, timestamps=False)
+    guide = Guide(rules, 1, END)
     with torch.inference_mode():
         host, own = (Session(one, one.open(heard)) for one in (slow, quick))
         drafter = ModelDrafter(own, Heads(ANYTHING, quick), guide, DraftLength(3, fixed=True))
-        strategy = Strategy(drafter, Greedy(), Rules(), limit=40)
+        strategy = Strategy(drafter, Greedy(), rules, limit=40)
         spoken = decode(host, [[START]] * 2, SPECIAL, strategy)
-    assert compiled(quick)
+    assert quick.compiled.stack
     assert sum(map(len, (row.tokens for row in spoken))) > 20
     assert sum(sum(row.accepted) for row in spoken) > 0.9 * sum(row.drafted for row in spoken)
 
 
-class Rules:
-    """Anything may follow but the end."""
-
-    def __call__(self, scores, prefixes):
-        scores[..., END] = float("-inf")
-        return scores
-
-    def narrowed(self, kept):
-        return self
-
-
 def test_the_compiler_is_loaded_after_as_many_calls_as_it_is_worth(monkeypatch):
-    monkeypatch.setattr(CompiledLayer, "worth", 3)
-    decoder = decoders(tiny(23))[1]
-    layer = decoder.layers[0]._compiled
-    few, many = torch.zeros(1, FEW, 16), torch.zeros(1, FEW + 1, 16)
-    assert [layer.takes(one) for one in (few, few, few, many, few)] == [
+    monkeypatch.setattr(CompiledStack, "worth", 3)
+    stack = decoders(tiny(23))[1].compiled
+    assert [stack.takes(one) for one in (FEW, FEW, FEW, FEW + 1, FEW)] == [
         False,
         False,
         True,
@@ -162,7 +178,7 @@ def test_pytorch_goes_on_where_numba_is_not_or_can_keep_nothing(numba, monkeypat
     features, net = sound(model, 1, 11), network(model, **STAND_INS["stand-in"])
     net.freeze()
     spoken = drafted(model, features, net)
-    assert not any(block.compiled._run for block in net.blocks)
+    assert net.compiled.stack is None
     assert [row.tokens for row in spoken] == [row.tokens for row in plain(model, features)]
 
 
@@ -170,4 +186,4 @@ def test_pytorch_goes_on_where_numba_is_not_or_can_keep_nothing(numba, monkeypat
 def test_only_float32_is_compiled(dtype):
     net = network(tiny(11, layers=3), **STAND_INS["stand-in"]).to(dtype)
     net.freeze()
-    assert not any(block.compiled for block in net.blocks)
+    assert net.compiled is None

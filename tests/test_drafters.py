@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import pytest
@@ -26,7 +27,7 @@ from pst_cli.decoding.proposals import Guide, propose
 from pst_cli.decoding.protocols import Plain
 from pst_cli.decoding.rules import TokenRules
 from pst_cli.errors import ModelError
-from pst_cli.models.heads import Head, Heads
+from pst_cli.models.heads import Heads
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig, read_config
 from pst_cli.models.vocabularies import ANYTHING, Vocabularies
@@ -38,7 +39,8 @@ RULES = TokenRules(SPECIAL, VOCABULARY)
 ROUNDED = {"atol": 0.1, "rtol": 0.02}  # a head of few words has weights of 8 bits where it is used
 STAND_INS = {
     "stand-in": {"groups": 1, "memory": "layer", "cross": "host", "normed": True},
-    "stand-ins": {
+    "two": {"groups": 2, "memory": "layer", "cross": "host", "normed": True, "draft_length": 3},
+    "threaded": {
         "groups": 2,
         "memory": "layer",
         "cross": "host",
@@ -104,21 +106,15 @@ def test_an_untrained_kvspn_changes_no_token(form, rows):
     assert sum(row.drafted for row in spoken) > 0
 
 
-class Listening(Heads):
-    """Remembers what its heads said."""
+@dataclass(frozen=True)
+class Listening(Guide):
+    """Remembers what it was to choose from."""
 
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.heard = []
+    heard: list[torch.Tensor] = field(default_factory=list)
 
-    def of(self, rows):
-        head = super().of(rows)
-
-        def listening(states):
-            self.heard.append(head.affine(states))
-            return self.heard[-1].clone()
-
-        return Head(listening, head.kept)
+    def choose(self, scores, rows, drafts):
+        self.heard.append(scores.clone())
+        return super().choose(scores, rows, drafts)
 
 
 def first_draft(model, features, net, spoil=None):
@@ -131,12 +127,12 @@ def first_draft(model, features, net, spoil=None):
         host.forward(torch.tensor([row[3:5]]), [3])  # the last verified pass
         if spoil:
             spoil(host.cache)
-        guide = Guide(RULES, len(PROMPT), END)
+        guide = Listening(RULES, len(PROMPT), END)
         size = DraftLength(net.config.draft_length, fixed=True)
-        heads = Listening(net.vocabularies, host.decoder)
+        heads = Heads(net.vocabularies, host.decoder)
         drafter = KVSPNDrafter(net, heads, host, encode(model, features), guide, size)
         drafter.draft([row], [8])
-    return torch.cat(heads.heard, 1)
+    return torch.cat(guide.heard, 1)
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
@@ -210,11 +206,11 @@ def test_medusa_does_not_see_the_token_and_kvspn_does():
         host = session(model, features)
         with torch.inference_mode():
             host.forward(torch.tensor([[START, 20, 21]]), [0])
-            guide = Guide(RULES, 1, END)
-            heads, encoded = Listening(net.vocabularies, host.decoder), encode(model, features)
+            guide = Listening(RULES, 1, END)
+            heads, encoded = Heads(net.vocabularies, host.decoder), encode(model, features)
             drafter = KVSPNDrafter(net, heads, host, encoded, guide, DraftLength(1))
             drafter.draft([[START, 20, 21, last]], [4])
-        return heads.heard[0]
+        return guide.heard[0]
 
     for feed, same in (("state", True), ("token", False)):
         net = network(model, groups=1, feed=feed)
@@ -281,14 +277,14 @@ def scores_of(token, sure):
     return scores
 
 
-class Free:
-    def __call__(self, scores, prefixes):
-        return scores
+FREE = TokenRules(
+    replace(SPECIAL, suppressed=(), suppressed_first=()), VOCABULARY, timestamps=False
+)
 
 
 def test_a_draft_goes_no_further_than_it_is_sure_of_and_than_the_end():
     said = [(8, 0.9), (9, 0.8), (10, 0.6), (11, 0.9)]  # 0.9, 0.72, 0.43: not beyond the third
-    guide = Guide(Free(), 1, END, confidence=0.5)
+    guide = Guide(FREE, 1, END, confidence=0.5)
     (draft,) = propose([[START]], 4, lambda drafts: scores_of(*said[len(drafts[0])]), guide)
     assert draft.tokens == (8, 9, 10)
     said = [(8, 0.9), (END, 0.9), (10, 0.9)]

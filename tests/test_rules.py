@@ -58,6 +58,26 @@ def test_the_timestamp_grammar_is_transformers_own(prefix, seed):
     assert torch.equal(masked, reference(scores, prefix))
 
 
+@settings(max_examples=300)
+@given(
+    prefixes=st.lists(st.lists(tokens, max_size=8), min_size=1, max_size=3),
+    seed=st.integers(0, 2**31),
+    kept=st.none() | st.sets(st.integers(0, VOCABULARY - 1), min_size=1),
+)
+def test_the_likeliest_under_the_rules_is_that_of_the_masked_scores(prefixes, seed, kept):
+    generator, rules = torch.Generator().manual_seed(seed), TokenRules(SPECIAL, VOCABULARY)
+    if kept is not None:
+        rules = rules.narrowed(sorted(kept))
+    scores = 3 * torch.randn(len(prefixes), len(kept or range(VOCABULARY)), generator=generator)
+    masked = rules(scores.clone()[:, None], [[prefix] for prefix in prefixes])[:, 0]
+    found, sure = rules.choose(scores, prefixes)
+    best, columns = masked.max(-1)
+    possible = best.isfinite()
+    assert torch.equal(torch.tensor(found)[possible], columns[possible])
+    shares = masked.softmax(-1).amax(-1).nan_to_num(0.0)
+    torch.testing.assert_close(torch.tensor(sure), shares, check_dtype=False)
+
+
 def test_a_draft_is_masked_position_by_position():
     scores = torch.randn(1, 3, VOCABULARY, generator=torch.Generator().manual_seed(1))
     prefixes = [[], [BEGIN], [BEGIN, 7]]

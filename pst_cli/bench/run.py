@@ -16,7 +16,7 @@ from pst_cli.bench.report import Report, Row, notes, row
 from pst_cli.errors import UsageError
 from pst_cli.evaluate import score
 from pst_cli.methods import PlainMethod
-from pst_cli.models.compiled import CompiledLayer
+from pst_cli.models.compiled import CompiledStack
 from pst_cli.models.device import numbers
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def bench(
     told: Told = silent,
 ) -> Report:
     """Run `methods`, each under its name and after plain, over `clips` and report."""
-    CompiledLayer.worth = 1  # long work is what speed matters for
+    CompiledStack.worth = 1  # long work is what speed matters for
     facts, memory = machine(str(host.device)), PeakMemory(host.device)
     entered = contenders(host, methods, plan)
     work = batches(clips, host, plan.target, plan.source, plan.batch_size, plan.context)

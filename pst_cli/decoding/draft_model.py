@@ -13,13 +13,14 @@ from torch import Tensor
 
 from pst_cli.decoding.proposals import Guide, Rows, propose
 from pst_cli.decoding.saying import Saying
+from pst_cli.models.compiled import CompiledSteps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pst_cli.decoding.length import DraftLength
     from pst_cli.decoding.protocols import Draft
-    from pst_cli.models.heads import Heads
+    from pst_cli.models.heads import Head, Heads
     from pst_cli.models.session import Session
 
 
@@ -30,13 +31,16 @@ class ModelDrafter:
         """`session` and `heads` are that model's, not the host's."""
         self.session, self.length = session, length
         self.saying = Saying(heads, guide)
+        decoder, cache = session.decoder, session.cache
+        stack = decoder.compiled
+        self._compiled = CompiledSteps(stack, decoder, cache) if stack else None
         self._fed: list[list[int]] = [[] for _ in range(session.rows)]  # what its memory holds
 
     def draft(self, rows: Rows, room: Sequence[int]) -> list[Draft]:
         fits = min(*room, self.session.limit - max(map(len, rows)))
         length = min(self.length.next(rows), max(0, fits))
         head, guide = self.saying.of(rows)
-        drafts = propose(rows, length, lambda drafts: head(self._step(rows, drafts)).float(), guide)
+        drafts = propose(rows, length, lambda drafts: self._step(rows, drafts, head), guide)
         self.length.drafted(rows, [draft.tokens for draft in drafts])
         return drafts
 
@@ -49,15 +53,17 @@ class ModelDrafter:
         else:
             self.session.select(rows)
 
-    def _step(self, rows: Rows, drafts: Rows) -> Tensor:
-        """Feed what the memory lacks of every row, in one width: the states of what follows."""
+    def _step(self, rows: Rows, drafts: Rows, head: Head) -> Tensor:
+        """Feed what the memory lacks of every row, in one width: the scores of what follows."""
         wanted = [[*row, *draft] for row, draft in zip(rows, drafts, strict=True)]
         missing = [len(row) - _common(row, fed) for row, fed in zip(wanted, self._fed, strict=True)]
         width = max(1, *missing)
         starts = [len(row) - width for row in wanted]
-        states = self.session.forward(torch.tensor([row[-width:] for row in wanted]), starts)
-        self._fed = wanted
-        return states[:, -1:]
+        tokens, self._fed = [row[-width:] for row in wanted], wanted
+        if self._compiled and self._compiled.takes(len(rows) * width):
+            return self._compiled(tokens, starts, head.product)
+        states = self.session.forward(torch.tensor(tokens), starts)
+        return head.affine(states[:, -1:]).float()
 
 
 def _common(row: Sequence[int], fed: Sequence[int]) -> int:

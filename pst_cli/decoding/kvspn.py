@@ -15,15 +15,15 @@ from torch import Tensor
 from pst_cli.decoding.proposals import Guide, Rows, propose
 from pst_cli.decoding.protocols import Draft
 from pst_cli.decoding.saying import Saying
+from pst_cli.models.compiled import CompiledSteps
 from pst_cli.models.decoder import Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pst_cli.decoding.length import DraftLength, SharedLength
-    from pst_cli.models.heads import Heads
+    from pst_cli.models.heads import Head, Heads
     from pst_cli.models.kvspn import KVSPN
-    from pst_cli.models.linear import Affine
     from pst_cli.models.memory import Memory, Pair
     from pst_cli.models.session import Session
 
@@ -48,6 +48,8 @@ class KVSPNDrafter:
         self.network, self.session, self.length = network, session, length
         self.saying = Saying(heads, guide)
         self._own = network.hear(encoded)
+        stack, decoder, cache = network.compiled, session.decoder, session.cache
+        self.compiled = CompiledSteps(stack, decoder, cache) if stack else None
 
     def draft(self, rows: Rows, room: Sequence[int]) -> list[Draft]:
         length = min(self.length.next(rows), max(0, min(room)))
@@ -73,7 +75,7 @@ class KVSPNDrafter:
 class _Steps:
     """One draft under way: the host's memory as it stands, and the state passed along."""
 
-    def __init__(self, drafter: KVSPNDrafter, rows: Rows, head: Affine) -> None:
+    def __init__(self, drafter: KVSPNDrafter, rows: Rows, head: Head) -> None:
         self.drafter, self.rows, self.head = drafter, rows, head
         session, network = drafter.session, drafter.network
         self.device = session.cache.keys.device
@@ -83,13 +85,17 @@ class _Steps:
         self.state = None if network.config.feed == "token" else session.last_states(rows)
 
     def __call__(self, drafts: Rows) -> Tensor:
-        drafter, decoder = self.drafter, self.drafter.session.decoder
-        network, cache = drafter.network, drafter.session.cache
+        network, session = self.drafter.network, self.drafter.session
+        decoder, cache = session.decoder, session.cache
         last = [[(draft or row)[-1]] for row, draft in zip(self.rows, drafts, strict=True)]
-        step = Step([start + len(drafts[0]) for start in self.starts], 1, cache)
+        starts = [start + len(drafts[0]) for start in self.starts]
+        compiled = self.drafter.compiled
+        if compiled and compiled.takes(len(last)):
+            return compiled(last, starts, self.head.product)
+        step = Step(starts, 1, cache)
         if network.config.fills or not self.memories:
             self.memories = network.memories(cache, step)
-        embedded = decoder.embed(torch.tensor(last, device=self.device), step)
-        entered = network.enter(embedded, self.state)
+        embeddings = decoder.embed(torch.tensor(last, device=self.device), step)
+        entered = network.enter(embeddings, self.state)
         self.state = network(entered, self.memories, self.crosses, self.heard)
-        return self.head(self.state).float()
+        return self.head.affine(self.state).float()

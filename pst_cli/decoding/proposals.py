@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pst_cli.decoding.protocols import Draft
-from pst_cli.decoding.rules import NEVER, Rules
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from pst_cli.decoding.rules import Rules
 
 Rows = Sequence[Sequence[int]]
 
@@ -36,18 +37,13 @@ class Guide:
         is a probability, 0.0 where the rules leave nothing of what the drafter can say; where no
         confidence is asked for it is 1.0 otherwise.
         """
-        prefixes = [
-            [[*row[self.prompt :], *draft]] for row, draft in zip(rows, drafts, strict=True)
-        ]
-        masked = self.rules(scores, prefixes)[:, 0]
-        best, columns = masked.max(-1)
-        sure = (best > NEVER).float()
-        if self.confidence:
-            sure = masked.softmax(-1).amax(-1).nan_to_num(0.0)
-        tokens: list[int] = columns.tolist()
+        prefixes = [[*row[self.prompt :], *draft] for row, draft in zip(rows, drafts, strict=True)]
+        tokens, sure = self.rules.choose(scores[:, 0], prefixes)
         if self.kept is not None:
             tokens = [self.kept[column] for column in tokens]
-        return tokens, sure.tolist()
+        if not self.confidence:
+            sure = [float(one > 0) for one in sure]
+        return tokens, sure
 
 
 def propose(rows: Rows, length: int, step: Callable[[Rows], Tensor], guide: Guide) -> list[Draft]:

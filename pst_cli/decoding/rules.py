@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NEVER = float("-inf")
+REMEMBERED = 16  # masks; one serves until a time is said
 LATEST_START = 1.0  # s; the first timestamp may not be later, as in openai/whisper
 
 
@@ -31,6 +32,14 @@ class Rules(Protocol):
         """Mask `scores`, (rows, seq, vocabulary), in place and return them.
 
         prefixes[r][i] is what row r has emitted (the prompt left out) before position i.
+        """
+
+    def choose(
+        self, scores: Tensor, prefixes: Sequence[Sequence[int]]
+    ) -> tuple[list[int], list[float]]:
+        """For each row the likeliest index in `scores`, (rows, vocabulary), and how likely it is.
+
+        It is 0.0 where nothing may follow prefixes[r]. Scores may be masked in place.
         """
 
     def narrowed(self, kept: Sequence[int]) -> Rules:
@@ -67,27 +76,66 @@ class TokenRules:
             self._always[tokens.no_timestamps] = NEVER
         self._first = torch.zeros(vocabulary, device=device)
         self._first[list(tokens.suppressed_first)] = NEVER
-        self._kept: Sequence[int] = range(vocabulary)
+        self._keep(range(vocabulary))
+
+    def _keep(self, kept: Sequence[int]) -> None:
+        """Be for scores of `kept` alone, ids in ascending order."""
+        self._kept = kept
+        self._masks: dict[_Grammar, Tensor] = {}
+        self._begin = self._column(self.tokens.timestamp_begin)
+        both = 0 < self._begin < len(kept)  # words may be said, and times
+        self._timed = self.timestamps and both
 
     def narrowed(self, kept: Sequence[int]) -> Self:
         """See `Rules`; prefixes stay in the host's ids."""
         found = copy.copy(self)
-        found._kept = kept
+        found._keep(kept)
         columns = torch.tensor(kept, device=self._always.device)
         found._always, found._first = self._always[columns], self._first[columns]
         return found
 
     def __call__(self, scores: Tensor, prefixes: Sequence[Sequence[Sequence[int]]]) -> Tensor:
-        scores += self._always
         for row, positions in enumerate(prefixes):
             for position, prefix in enumerate(positions):
-                if not prefix:
-                    scores[row, position] += self._first
-                if self.timestamps:
-                    self._apply(scores[row, position], self._grammar(prefix))
-        if self.timestamps:
+                scores[row, position] += self._mask(prefix)
+        if self._timed:
             self._prefer_times(scores)
         return scores
+
+    def choose(
+        self, scores: Tensor, prefixes: Sequence[Sequence[int]]
+    ) -> tuple[list[int], list[float]]:
+        """See `Rules`."""
+        rows = zip(scores.cpu(), prefixes, strict=True)
+        found = [self._likeliest(row, prefix) for row, prefix in rows]
+        return [column for column, _ in found], [sure for _, sure in found]
+
+    def _likeliest(self, scores: Tensor, prefix: Sequence[int]) -> tuple[int, float]:
+        """`choose` for one row, (vocabulary,): by NumPy where it is quicker at some thousand."""
+        scores += self._mask(prefix).cpu()
+        known = scores.numpy()
+        column = int(known.argmax())
+        if known[column] == NEVER:
+            return column, 0.0
+        shares = (scores - float(known[column])).exp_().numpy()
+        if self._timed:  # as `_prefer_times`
+            times = float(shares[self._begin :].sum())
+            if times > 1 or column >= self._begin:
+                column = self._begin + int(known[self._begin :].argmax())
+                return column, float(shares[column]) / times
+        return column, 1 / float(shares.sum())
+
+    def _mask(self, prefix: Sequence[int]) -> Tensor:
+        """What is added to the scores after `prefix`, (vocabulary,)."""
+        grammar = self._grammar(prefix)
+        if grammar not in self._masks:
+            if len(self._masks) > REMEMBERED:
+                self._masks.clear()
+            mask = self._always + self._first if grammar.first else self._always.clone()
+            if self.timestamps:
+                self._apply(mask, grammar)
+            self._masks[grammar] = mask
+        return self._masks[grammar]
 
     def _grammar(self, prefix: Sequence[int]) -> _Grammar:
         begin = self.tokens.timestamp_begin
@@ -102,25 +150,22 @@ class TokenRules:
             earliest=latest if opening else latest + 1,
         )
 
-    def _apply(self, scores: Tensor, grammar: _Grammar) -> None:
-        """Mask one position's scores, (vocabulary,), in place."""
-        begin = self.tokens.timestamp_begin
-        first = self._column(begin)
+    def _apply(self, mask: Tensor, grammar: _Grammar) -> None:
+        """Take from `mask`, (vocabulary,), what the grammar does not allow."""
+        begin, first = self.tokens.timestamp_begin, self._begin
         if grammar.first:
-            scores[:first] = NEVER
-            scores[self._column(begin + self._latest + 1) :] = NEVER
+            mask[:first] = NEVER
+            mask[self._column(begin + self._latest + 1) :] = NEVER
         elif not grammar.text:
-            scores[: self._column(self.tokens.end)] = NEVER
+            mask[: self._column(self.tokens.end)] = NEVER
         if not grammar.times:
-            scores[first:] = NEVER
+            mask[first:] = NEVER
         elif grammar.earliest:
-            scores[first : self._column(begin + grammar.earliest)] = NEVER
+            mask[first : self._column(begin + grammar.earliest)] = NEVER
 
     def _prefer_times(self, scores: Tensor) -> None:
         """Where all timestamps together are likelier than any word, a timestamp it is."""
-        begin = self._column(self.tokens.timestamp_begin)
-        if not 0 < begin < len(self._kept):  # only words, or only times
-            return
+        begin = self._begin
         words = scores[..., :begin].amax(-1, keepdim=True)
         wins = (scores[..., begin:] - words).exp().sum(-1, keepdim=True) > 1
         if wins.any():  # seldom, and to go over all words takes as long as all else here

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pst_cli.decoding.proposals import Guide, Rows
-    from pst_cli.models.heads import Heads
-    from pst_cli.models.linear import Affine
+    from pst_cli.models.heads import Head, Heads
 
 
 class Saying:
@@ -15,12 +14,12 @@ class Saying:
 
     def __init__(self, heads: Heads, guide: Guide) -> None:
         self._heads, self._guide = heads, guide
-        self._found: tuple[Affine, Guide] | None = None
+        self._found: tuple[Head, Guide] | None = None
 
-    def of(self, rows: Rows) -> tuple[Affine, Guide]:
+    def of(self, rows: Rows) -> tuple[Head, Guide]:
         """The head and the guide for `rows`, each a prompt and what was said so far."""
         if self._found is None:
             head = self._heads.of(rows)
             narrowed = self._guide if head.kept is None else self._guide.narrowed(head.kept)
-            self._found = head.affine, narrowed
+            self._found = head, narrowed
         return self._found

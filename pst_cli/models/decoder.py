@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from pst_cli.models.attention import QUERIES, attend, attend_few, queries
 from pst_cli.models.cache import KVCache
-from pst_cli.models.compiled import CompiledLayer, compiles, laid_out
+from pst_cli.models.compiled import CompiledStack, compiles, stacked
 from pst_cli.models.linear import Affine, Norm, State
 from pst_cli.models.products import approximate, exact
 from pst_cli.models.sharing import Sharing
@@ -25,7 +25,7 @@ from pst_cli.models.sharing import Sharing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pst_cli.models.compiled import Part, Weights
+    from pst_cli.models.compiled import Part, Stack
     from pst_cli.models.products import Layout
 
 
@@ -135,13 +135,12 @@ class DecoderLayer:
         self.ffn_norm = Norm.read(state, f"{prefix}.final_layer_norm")
         self.ffn_in = Affine.read(state, f"{prefix}.fc1", layout)
         self.ffn_out = Affine.read(state, f"{prefix}.fc2", layout)
-        drafts = layout is approximate and compiles(self.self_norm.weight)
-        self._compiled = CompiledLayer(self._weights, index) if drafts else None
 
-    def _weights(self) -> Weights:
+    def parts(self) -> list[Part]:
+        """As `compiled.Weights` has them."""
         remembered: list[Part] = [self.self_norm, self.self_qkv, self.self_out]
         heard: list[Part] = [self.cross_norm, self.cross_q, self.cross_out]
-        return laid_out([*remembered, *heard, self.ffn_norm, self.ffn_in, self.ffn_out])
+        return [*remembered, *heard, self.ffn_norm, self.ffn_in, self.ffn_out]
 
     def cross(self, encoded: Tensor) -> Tensor:
         """Cross-attention keys and values of windows: (2, rows, heads, frames, head_dim)."""
@@ -150,8 +149,6 @@ class DecoderLayer:
         return fused.permute(2, 0, 3, 1, 4)
 
     def __call__(self, states: Tensor, cache: KVCache, step: Step) -> Tensor:
-        if self._compiled and self._compiled.takes(states):
-            return self._compiled(states, cache, step)
         states = states + self._attend_self(self.self_norm(states), cache, step)
         states = states + self._attend_cross(self.cross_norm(states), cache)
         return states + self.ffn_out(functional.gelu(self.ffn_in(self.ffn_norm(states))))
@@ -183,6 +180,11 @@ class Decoder:
             self.layers = list(made)
         self.norm = Norm.read(state, "layer_norm")
         self.head = Affine(self.embedding, layout=layout)
+        drafts = layout is approximate and compiles(self.norm.weight)
+        self.compiled = CompiledStack(self._stack) if drafts else None
+
+    def _stack(self) -> Stack:
+        return stacked([layer.parts() for layer in self.layers], range(len(self.layers)), self.norm)
 
     @property
     def limit(self) -> int:

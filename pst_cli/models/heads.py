@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 
+from pst_cli.models.compiled import product
 from pst_cli.models.linear import Affine
 from pst_cli.models.products import approximate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pst_cli.models.compiled import Product
     from pst_cli.models.decoder import Decoder
     from pst_cli.models.vocabularies import Vocabularies
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Head:
     """Scores over `kept`, ids in ascending order; None: the whole vocabulary."""
 
     affine: Affine
     kept: tuple[int, ...] | None = None
+
+    @cached_property
+    def product(self) -> Product:
+        """As compiled layers take it."""
+        return product(self.affine)
 
 
 class Heads:

@@ -1,4 +1,4 @@
-"""A decoder layer for a few tokens, compiled by Numba; `models.compiled` has the types it works on.
+"""Decoder layers for a few tokens, compiled by Numba; `models.compiled` has the types they work on.
 
 States are (tokens, ...) in float32. Importing this takes half a second; the machine code, some
 seconds in the making, is kept beside this file, or in the user's cache directory.
@@ -12,10 +12,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import float32, njit
 
+from pst_cli.models.compiled import Places, Remembered
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pst_cli.models.compiled import Floats, Indices, Memory, Norm, Places, Product, Weights
+    from pst_cli.models.compiled import (
+        Bytes,
+        Floats,
+        Indices,
+        Memory,
+        Norm,
+        Product,
+        Stack,
+        Table,
+        Weights,
+    )
 
 compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(
     cache=True, fastmath=True, nogil=True, error_model="numpy"
@@ -23,6 +35,8 @@ compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(
 EPSILON = float32(1e-5)  # of a norm; PyTorch's own
 LOWEST = float32(-3e38)
 NEGLIGIBLE = float32(-12.0)  # natural log; a value with less of the largest weight is not read
+SMALLEST = float32(1e-8)
+BYTE = float32(127)  # the largest of 8 bits with a sign
 ROOT_HALF = float32(math.sqrt(0.5))
 
 
@@ -71,11 +85,12 @@ def normalise(norm: Norm, states: Floats, out: Floats) -> None:
 
 
 @compiled
-def attend(query: Floats, keys: Floats, values: Floats, scores: Floats, out: Floats) -> None:
-    """One head of one token, (head_dim,), to `out`; `keys` and `values` are (seen, head_dim).
+def attend(query: Floats, memory: Remembered, scores: Floats, out: Floats) -> None:
+    """One head of one token, (head_dim,), to `out`, over what is remembered for that head alone.
 
     `scores`, at least (seen,), is room to work in. Keys are read as weights are; see `multiply`.
     """
+    keys, values, key_scale, value_scale = memory
     seen, size = keys.shape
     scale = float32(size**-0.5)
     quarter = -(-seen // 4)
@@ -85,12 +100,12 @@ def attend(query: Floats, keys: Floats, values: Floats, scores: Floats, out: Flo
         a = b = c = d = float32(0)
         for column in range(size):
             asked = query[column]
-            a += asked * keys[slot, column]
-            b += asked * keys[second, column]
-            c += asked * keys[third, column]
-            d += asked * keys[fourth, column]
-        scores[slot], scores[second] = a * scale, b * scale
-        scores[third], scores[fourth] = c * scale, d * scale
+            a += asked * float32(keys[slot, column])
+            b += asked * float32(keys[second, column])
+            c += asked * float32(keys[third, column])
+            d += asked * float32(keys[fourth, column])
+        scores[slot], scores[second] = a * scale * key_scale[slot], b * scale * key_scale[second]
+        scores[third], scores[fourth] = c * scale * key_scale[third], d * scale * key_scale[fourth]
     most = LOWEST
     for slot in range(seen):
         most = max(most, scores[slot])
@@ -101,10 +116,35 @@ def attend(query: Floats, keys: Floats, values: Floats, scores: Floats, out: Flo
         if below > NEGLIGIBLE:
             share = np.exp(below)
             total += share
+            share *= value_scale[slot]
             for column in range(size):
-                out[column] += share * values[slot, column]
+                out[column] += share * float32(values[slot, column])
     for column in range(size):
         out[column] /= total
+
+
+@compiled
+def shrink(states: Floats, layers: Indices) -> tuple[Bytes, Floats]:
+    """Some `layers` of `states`, (layers, windows, heads, frames, head_dim), in 8 bits.
+
+    With what gives them back, (layers, windows, heads, frames).
+    """
+    windows, heads, frames, dim = states.shape[1:]
+    whole = np.empty((len(layers), windows, heads, frames, dim), np.int8)
+    scale = np.empty((len(layers), windows, heads, frames), np.float32)
+    for index in range(len(layers)):
+        for window in range(windows):
+            for head in range(heads):
+                for frame in range(frames):
+                    given = states[layers[index], window, head, frame]
+                    most = SMALLEST
+                    for column in range(dim):
+                        most = max(most, abs(given[column]))
+                    scale[index, window, head, frame] = most / BYTE
+                    for column in range(dim):
+                        share = given[column] / most * BYTE
+                        whole[index, window, head, frame, column] = np.int8(np.rint(share))
+    return whole, scale
 
 
 @compiled
@@ -134,19 +174,14 @@ def remember(fused: Floats, memory: Memory, layer: int, places: Places) -> None:
 
 @compiled
 def look(
-    query: Floats,
-    keys: Floats,
-    values: Floats,
-    owners: Indices,
-    seen: Indices,
-    first: int,
-    out: Floats,
+    query: Floats, memory: Remembered, owners: Indices, seen: Indices, first: int, out: Floats
 ) -> None:
     """Attention, (tokens, size) to (tokens, size), of each token to as many slots as it has `seen`.
 
-    `keys` and `values` are (owners, lanes, slots, head_dim), of which the heads are every so many
-    lanes from the `first`; `owners` and `seen` are (tokens,).
+    Of the lanes that are remembered the heads are every so many from the `first`; `owners` and
+    `seen` are (tokens,).
     """
+    keys, values, key_scale, value_scale = memory
     lanes, slots, dim = keys.shape[1:]
     heads = out.shape[1] // dim
     scores = np.empty(slots, np.float32)
@@ -154,8 +189,13 @@ def look(
         owner, count = owners[token], seen[token]
         for head in range(heads):
             lane, part = first + head * (lanes // heads), slice(head * dim, (head + 1) * dim)
-            own_keys, own_values = keys[owner, lane, :count], values[owner, lane, :count]
-            attend(query[token, part], own_keys, own_values, scores, out[token, part])
+            own = Remembered(
+                keys[owner, lane, :count],
+                values[owner, lane, :count],
+                key_scale[owner, lane, :count],
+                value_scale[owner, lane, :count],
+            )
+            attend(query[token, part], own, scores, out[token, part])
 
 
 @compiled
@@ -168,8 +208,13 @@ def gelu(states: Floats) -> None:
 
 
 @compiled
-def run(weights: Weights, states: Floats, memory: Memory, layer: int, places: Places) -> None:
-    """`states`, (tokens, size), after the layer, in place; its `memory` is read and filled."""
+def run(
+    weights: Weights, states: Floats, memory: Memory, index: int, layer: int, places: Places
+) -> None:
+    """`states`, (tokens, size), after a layer, in place; its part of `memory` is read and filled.
+
+    Of what was heard that is its `index` in the stack, of the rest the host's `layer`.
+    """
     tokens = len(states)
     normed, mixed, query = np.empty_like(states), np.empty_like(states), np.empty_like(states)
     fused = np.empty((tokens, len(weights.self_qkv.weight)), np.float32)
@@ -180,17 +225,70 @@ def run(weights: Weights, states: Floats, memory: Memory, layer: int, places: Pl
     remember(fused, memory, layer, places)
     rows, heads, layers, slots, dim = memory.keys.shape
     lanes = (rows, heads * layers, slots, dim)  # a view: attention wants slots side by side
-    own_keys, own_values = memory.keys.reshape(lanes), memory.values.reshape(lanes)
-    look(fused, own_keys, own_values, places.rows, places.slots + 1, layer, mixed)
+    unscaled = np.ones(lanes[:3], np.float32)
+    own = Remembered(memory.keys.reshape(lanes), memory.values.reshape(lanes), unscaled, unscaled)
+    look(fused, own, places.rows, places.slots + 1, layer, mixed)
     add(weights.self_out, mixed, states)
 
     normalise(weights.cross_norm, states, normed)
     multiply(weights.cross_query, normed, query)
-    far_keys, far_values = memory.cross_keys[layer], memory.cross_values[layer]
-    look(query, far_keys, far_values, places.windows, places.frames, 0, mixed)
+    keys, values, key_scale, value_scale = memory.heard
+    heard = Remembered(keys[index], values[index], key_scale[index], value_scale[index])
+    look(query, heard, places.windows, places.frames, 0, mixed)
     add(weights.cross_out, mixed, states)
 
     normalise(weights.ffn_norm, states, normed)
     multiply(weights.ffn_in, normed, inner)
     gelu(inner)
     add(weights.ffn_out, inner, states)
+
+
+@compiled
+def stand(starts: Indices, width: int, memory: Memory, places: Places) -> None:
+    """Write to `places` where `width` tokens a row stand from `starts`, (rows,), on."""
+    for token in range(len(places.rows)):
+        row = token // width
+        places.rows[token] = row
+        places.slots[token] = starts[row] + token % width
+        places.windows[token] = memory.windows[row]
+        places.frames[token] = memory.frames[row]
+
+
+@compiled
+def embed(table: Table, tokens: Indices, places: Places, states: Floats) -> None:
+    """The first states, (tokens, size), of `tokens`, (rows, seq), which stand at `places`."""
+    width = tokens.shape[1]
+    for token in range(len(states)):
+        known, slot = tokens[token // width, token % width], places.slots[token]
+        for column in range(states.shape[1]):
+            states[token, column] = table.embedding[known, column] + table.positions[slot, column]
+
+
+@compiled
+def score(
+    stack: Stack,
+    table: Table,
+    tokens: Indices,
+    starts: Indices,
+    memory: Memory,
+    head: Product,
+    scores: Floats,
+) -> None:
+    """What `head` makes of the last of each row's `tokens`, (rows, seq), to `scores`.
+
+    They go through `stack`, row r's from position starts[r] on; scores are (rows, outputs).
+    """
+    rows, width = tokens.shape
+    states = np.empty((rows * width, table.embedding.shape[1]), np.float32)
+    stood = np.empty((4, rows * width), np.int64)
+    places = Places(stood[0], stood[1], stood[2], stood[3])
+    stand(starts, width, memory, places)
+    embed(table, tokens, places, states)
+    for index in range(len(stack.layers)):
+        run(stack.layers[index], states, memory, index, stack.memories[index], places)
+    lasts = np.empty((rows, states.shape[1]), np.float32)
+    for row in range(rows):
+        for column in range(states.shape[1]):
+            lasts[row, column] = states[(row + 1) * width - 1, column]
+    normalise(stack.norm, lasts, lasts)
+    multiply(head, lasts, scores)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pst_cli.errors import ModelError, OutputError
-from pst_cli.models.compiled import CompiledLayer, compiles, laid_out
+from pst_cli.models.compiled import CompiledStack, compiles, stacked
 from pst_cli.models.decoder import Decoder, attend_window, merge_heads, split_heads
 from pst_cli.models.kvspn_config import CONFIG, KIND, KVSPNConfig, read_config
 from pst_cli.models.linear import freeze_linears
@@ -66,17 +66,13 @@ class Block(nn.Module):
         self.ffn_norm = nn.LayerNorm(size)
         self.ffn_in = nn.Linear(size, FFN * size)
         self.ffn_out = nn.Linear(FFN * size, size)
-        self.compiled: CompiledLayer | None = None
 
-    def stand_in(self, layer: int) -> None:
-        """Be compiled for few tokens, if it can be; `layer` is the host's that it stands in for."""
+    def parts(self) -> list[Part]:
+        """As `compiled.Weights` has them, where it does all that a layer of the host's does."""
         assert isinstance(self.query_norm, nn.LayerNorm)
-        if not compiles(self.query.weight):
-            return
         remembered: list[Part] = [self.query_norm, self.query, self.out]
         heard: list[Part] = [self.cross_norm, self.cross_query, self.cross_out]
-        parts = [*remembered, *heard, self.ffn_norm, self.ffn_in, self.ffn_out]
-        self.compiled = CompiledLayer(lambda: laid_out(parts), layer)
+        return [*remembered, *heard, self.ffn_norm, self.ffn_in, self.ffn_out]
 
     def hear(self, encoded: Tensor) -> Pair:
         """Own cross-attention keys and values, each (rows, heads, frames, head_dim)."""
@@ -94,8 +90,6 @@ class Block(nn.Module):
         `memory` is the host's, of this block's layers; `cross` what it hears: keys and values, each
         (windows, heads, frames, head_dim), of which `heard` masks the padding, if there is any.
         """
-        if self.compiled and isinstance(memory, Filled) and self.compiled.takes(states):
-            return self.compiled(states, memory.cache, memory.step)
         fused = self.query(self.query_norm(states))
         split = fused.view(*states.shape[:2], -1, self.heads, states.shape[-1] // self.heads)
         query, *own = split.unbind(2)
@@ -115,6 +109,7 @@ class KVSPN(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.groups))
         self.final_norm = nn.LayerNorm(config.d_model)
         self.thread = nn.Linear(config.d_model, config.d_model) if config.threaded else None
+        self.compiled: CompiledStack | None = None  # what drafts, once it is laid out for that
         if self.thread is not None:
             nn.init.zeros_(self.thread.weight)
             nn.init.zeros_(self.thread.bias)
@@ -215,11 +210,14 @@ class KVSPN(nn.Module):
     def freeze(self) -> None:
         """Lay it out for drafting, and that alone: weights in 8 bits.
 
-        Blocks are compiled where they do all that a layer of the host's does.
+        It is compiled where its blocks do all that a layer of the host's does, and no more.
         """
-        if self.config.fills and self.config.normed and self.config.cross == "host":
-            for index, block in enumerate(self._blocks()):
-                block.stand_in(self.config.layer(index))
+        config = self.config
+        alike = config.fills and config.normed and config.cross == "host" and config.feed == "token"
+        if alike and compiles(self.final_norm.weight):
+            parts, norm = [block.parts() for block in self._blocks()], self.final_norm
+            layers = [config.layer(index) for index in range(len(parts))]
+            self.compiled = CompiledStack(lambda: stacked(parts, layers, norm))
         freeze_linears(self, approximate)
 
     def _blocks(self) -> list[Block]:
