@@ -1,4 +1,4 @@
-"""What is compiled says what PyTorch makes of the same weights, and are loaded when that pays."""
+"""What is compiled says what PyTorch makes of the same weights, and is loaded when that pays."""
 
 from __future__ import annotations
 
