@@ -37,7 +37,7 @@ def average(models: Sequence[Checkpoint], output: Path) -> None:
     states = ((model.path, model.state(torch.float32)) for model in others)
     with landing(output) as work:
         mean = _mean((first.path, first.state()), states)
-        write_model(work, mean, first.config, first.host)
+        write_model(work, mean, first.config, first)
 
 
 def average_drafters(folders: Sequence[Path], output: Path) -> None:

@@ -14,7 +14,9 @@ from pst_cli.models.device import numbers
 from pst_cli.models.kvspn_config import CONFIG, read_config
 from pst_cli.models.lowrank import slim
 from pst_cli.models.modules import transformers_quietly
+from pst_cli.models.pruning.layers import kept_layers
 from pst_cli.models.pruning.vocabulary import KEPT
+from pst_cli.models.whisper import GENERATION
 from pst_cli.outputs import check_new, landing
 from pst_cli.store import layout
 from pst_cli.weights import link_name
@@ -117,20 +119,21 @@ def _write_adapter(
 def _difference(checkpoint: Checkpoint, host: Checkpoint, name: str) -> Adapter:
     """What makes the model in `checkpoint` of the whole weights of `host`, called `name`."""
     whole = read_state(host.host)
-    link = AdapterConfig(name, fingerprint(whole))
-    return Adapter.between(checkpoint.state(), whole, checkpoint.config, link)
+    config = checkpoint.config
+    link = AdapterConfig(name, fingerprint(whole), layers=kept_layers(config, host.config))
+    return Adapter.between(checkpoint.state(), whole, config, link)
 
 
 def _write_whole(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> None:
     """As transformers lays it out, with the model card and the drafters beside."""
     state = checkpoint.state(dtype)
-    write_model(folder, state, checkpoint.config, checkpoint.host)
+    write_model(folder, state, checkpoint.config, checkpoint)
     _copy_card(checkpoint.path, folder)
     _copy_beside(checkpoint, folder, fingerprint(state))
 
 
 def write_model(
-    folder: Path, state: Mapping[str, Tensor], config: Mapping[str, Any], source: Path
+    folder: Path, state: Mapping[str, Tensor], config: Mapping[str, Any], source: Checkpoint
 ) -> None:
     """Weights and config.json; tokenizer and all else are those of the model in `source`.
 
@@ -138,8 +141,9 @@ def write_model(
     """
     write_state(folder, state)
     for name in COPIED:
-        if (source / name).is_file():
-            shutil.copy(source / name, folder / name)
+        if (source.host / name).is_file():
+            shutil.copy(source.host / name, folder / name)
+    _write_json(folder / GENERATION, source.generation)
     document = {**config, "dtype": numbers(next(iter(state.values())).dtype)}
     document.pop("torch_dtype", None)  # its older name
     _write_json(folder / CONFIG, document)

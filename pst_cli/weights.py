@@ -18,6 +18,7 @@ from pst_cli.models.adapter import (
 )
 from pst_cli.models.host import Host, ability
 from pst_cli.models.products import approximate, exact
+from pst_cli.models.whisper import GENERATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,12 @@ class Checkpoint:
         if self.adapter:
             return dict(Adapter.load(self.adapter).model)
         return read_json(self.host / CONFIG)
+
+    @property
+    def generation(self) -> dict[str, Any]:
+        """The model's generation_config.json, of the merged one where it is an adapter."""
+        generation = read_json(self.host / GENERATION)
+        return Adapter.load(self.adapter).generation(generation) if self.adapter else generation
 
     def state(self, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
         """The whole weights, in `dtype` or the host's own, the adapter merged.

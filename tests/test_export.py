@@ -11,13 +11,21 @@ import pytest
 import torch
 from adapters import LEARNT, write_adapter
 from checkpoints import HEARD, WIDTH
+from prunable import write_prunable
 
 from pst_cli import store
 from pst_cli.decoding.acceptance import Greedy
 from pst_cli.decoding.loop import Strategy, decode
 from pst_cli.decoding.protocols import Plain
 from pst_cli.decoding.rules import TokenRules
-from pst_cli.models.adapter import fingerprint, read_adapter_config, read_state
+from pst_cli.models.adapter import (
+    Adapter,
+    fingerprint,
+    read_adapter_config,
+    read_state,
+    write_state,
+)
+from pst_cli.models.host import Host
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig, read_config
 from pst_cli.models.prompts import Ability, prompt
@@ -239,6 +247,36 @@ def test_a_whole_model_becomes_an_adapter_of_the_one_it_was_made_of(
     loaded = locate(str(output), Path).load("cpu", torch.float32)
     assert loaded.shape.decoder_layers == len(loaded.decoder.layers) == 1
     assert {path.name for path in output.iterdir()} >= {"config.json", "adapter.safetensors"}
+
+
+def test_an_adapter_of_a_pruned_model_is_upon_the_layers_that_it_kept(pst, tmp_path):
+    host = write_prunable(tmp_path / "whole")
+    told = json.loads((host / "generation_config.json").read_text())
+    told["alignment_heads"] = [[1, 0], [3, 1]]
+    (host / "generation_config.json").write_text(json.dumps(told))
+    small, adapted, whole = (tmp_path / name for name in ("small", "adapted", "again"))
+    assert pst("prune", host, "-o", small, "--decoder-layers", 2).code == 0
+    state = read_state(small)
+    changed = "model.decoder.layers.1.fc1.weight"
+    state[changed] = state[changed] + torch.outer(torch.ones(32), torch.ones(16))
+    write_state(small, state)
+    asked = ("--format", "adapter", "--host", host, "--output", adapted, "--size", 0.1)
+    done = pst("export", small, *asked)
+    assert done.code == 0, done.err
+    adapter = Adapter.load(adapted)
+    assert adapter.config.layers == {"decoder": [0, 3]}
+    # What was the host's last layer but for one matrix: nothing else needs be told.
+    assert {name.rsplit(".", 1)[0] for name in adapter.tensors} == {changed}
+    assert pst("export", adapted, "--output", whole).code == 0
+    again = read_state(whole)
+    assert again.keys() == state.keys()
+    for name, tensor in state.items():
+        assert torch.allclose(again[name].float(), tensor.float(), atol=2e-3), name
+    heads = [[1, 1]]
+    assert json.loads((whole / "generation_config.json").read_text())["alignment_heads"] == heads
+    loaded = Host.load(host, "cpu", torch.float32, adapted)
+    assert loaded.alignment_heads == Host.load(small, "cpu", torch.float32).alignment_heads
+    assert loaded.alignment_heads == ((1, 1),)
 
 
 def test_a_model_of_another_vocabulary_is_no_adapter(pst, tmp_path, talking_checkpoint):

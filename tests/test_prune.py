@@ -59,7 +59,9 @@ def test_the_layers_are_those_that_distil_whisper_would_keep():
 
 
 def test_alignment_heads_move_with_their_layers():
-    assert keep_heads([[3, 1], [4, 2], [5, 7]], [0, 3, 5]) == [[1, 1], [2, 7]]
+    told = {"alignment_heads": [[3, 1], [4, 2], [5, 7]], "max_length": 448}
+    assert keep_heads(told, [0, 3, 5]) == {"alignment_heads": [[1, 1], [2, 7]], "max_length": 448}
+    assert keep_heads(told, [0, 1]) == {"max_length": 448}
 
 
 def config(folder, name="config.json"):

@@ -10,6 +10,7 @@ from pst_cli.models.adapter import CONFIG, read_json
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig, read_config
 from pst_cli.models.vocabularies import ANYTHING, Vocabularies
+from pst_cli.store import shipped
 
 if TYPE_CHECKING:
     from pst_cli.models.host import Host
@@ -23,7 +24,8 @@ def own_drafters(host: Host, path: Path) -> dict[str, Path]:
     """The drafters that belong to `host`, each under the method of decoding that it is for.
 
     They lie in directories named after their kind, beside the host's weights in `path`; or in the
-    package, where they are known by the fingerprint of the host that they were made for.
+    package, where they are known by the fingerprint of the host that they were made for, as the
+    adapters with names are that make small models of larger ones.
     """
     beside = {kind: path / kind for kind in NETWORKS if network_kind(path / kind) == kind}
     if (path / STUDENT / CONFIG).is_file():
@@ -34,7 +36,8 @@ def own_drafters(host: Host, path: Path) -> dict[str, Path]:
 def _packaged(host: Host) -> dict[str, Path]:
     """Those made for `host`, or else for the one that it was adapted from."""
     found: dict[str, tuple[int, Path]] = {}
-    for folder in sorted(PACKAGED.glob("[!._]*/")):
+    named = (shipped.FOLDER / name for name in shipped.names())
+    for folder in (*sorted(PACKAGED.glob("[!._]*/")), *named):
         network = read_config(folder)
         if network is None:
             kind, whose = "speculative", teacher(folder, host)
@@ -68,14 +71,15 @@ def learnt_from(folder: Path, host: Host) -> bool:
 def teacher(folder: Path, host: Host) -> str:
     """The fingerprint of the host that taught the model in `folder`.
 
-    "" where none did, or it does not have the width and the words of `host`.
+    "" where none did, it is no smaller than `host`, or has another width or other words.
     """
     try:
         model = read_json(folder / CONFIG)
     except ModelError:
         return ""
     alike = all(model.get(name) == getattr(host.shape, name) for name in ("d_model", "vocab_size"))
-    return str((model.get("pst") or {}).get("teacher", "")) if alike else ""
+    smaller = model.get("decoder_layers", 0) < host.shape.decoder_layers
+    return str((model.get("pst") or {}).get("teacher", "")) if alike and smaller else ""
 
 
 def network_kind(folder: Path) -> str | None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from pst_cli.errors import ModelError, OutputError
-from pst_cli.models.pruning.layers import keep_layers
+from pst_cli.models.pruning.layers import SIDES, keep_heads, keep_layers
 from pst_cli.models.tensors import load_tensors, save_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Mapping, MutableMapping, Sequence
     from pathlib import Path
 
 CONFIG, ADAPTER = "config.json", "adapter.safetensors"
@@ -25,7 +25,6 @@ DIGITS = 12  # of a hash, where people read it
 DOWN, UP = ".lora_A", ".lora_B"  # (rank, inputs) and (outputs, rank), after a parameter's name
 EMBEDDING = "model.decoder.embed_tokens.weight"
 TIED = "proj_out.weight"  # the same tensor under another name
-SIDES = "encoder", "decoder"
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:
@@ -74,6 +73,8 @@ class AdapterConfig:
     sha256: str  # the host's fingerprint
     ability: str | None = None  # as config.json declares it; None: whatever the host can do
     context: str | None = None  # as config.json declares it; None: whatever the host was taught
+    layers: Mapping[str, Sequence[int]] = field(default_factory=dict)  # that stay, of a side's; see
+    # `Adapter.beneath`
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +124,27 @@ class Adapter:
                 hint=f"fetch its own with `pst download {named} --force`, or write where they are "
                 f"into the adapter's {CONFIG}",
             )
-        for side in SIDES:  # layers that the merged model does without
-            kept = self.model.get(f"{side}_layers")
-            state = state if kept is None else keep_layers(state, side, range(kept))
+        state = self.beneath(state)
         if dtype:
             state = {name: tensor.to(dtype) for name, tensor in state.items()}
         self.apply(state)
         return state
+
+    def beneath(self, host: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The whole weights `host` without the layers that the merged model does without.
+
+        Those stay, in their order, that the adapter names, or else as many of the first.
+        """
+        for side in SIDES:
+            count = self.model.get(f"{side}_layers")
+            if count is not None:
+                host = keep_layers(host, side, self.config.layers.get(side, range(count)))
+        return dict(host)
+
+    def generation(self, host: Mapping[str, Any]) -> dict[str, Any]:
+        """The merged model's generation_config.json, of its host's."""
+        kept = self.config.layers.get("decoder")
+        return keep_heads(host, kept) if kept else dict(host)
 
     def apply(self, state: MutableMapping[str, Tensor]) -> None:
         """Merge into `state`, a host's, in float32; every tensor keeps its numbers' type.
@@ -154,7 +169,7 @@ class Adapter:
 
         Whatever differs from the host becomes a whole tensor. Raises ModelError as `merged` does.
         """
-        before = read_state(host)
+        before = earlier.beneath(read_state(host))
         after = earlier.merged(host, torch.float32)
         self.apply(after)
         changed = {
@@ -193,6 +208,8 @@ class Adapter:
         link = asdict(self.config)
         told = {name: link.pop(name) for name in ("ability", "context")}
         own = {name: word for name, word in told.items() if word}
+        if not link["layers"]:
+            del link["layers"]
         return {**self.model, "pst": {**self.model.get("pst", {}), **own, "adapter": link}}
 
     @classmethod
@@ -217,9 +234,11 @@ class Adapter:
 
         Raises ModelError where tensors of the one have no like in the other.
         """
-        changed = {}
+        changed: dict[str, Tensor] = {}
+        adapter = cls(config, changed, model)
+        beneath = adapter.beneath(host)
         for name, tensor in state.items():
-            like = host.get(name)
+            like = beneath.get(name)
             if like is None or like.shape != tensor.shape:
                 raise ModelError(
                     f"no adapter of {config.host} makes it: {name} is {tuple(tensor.shape)}",
@@ -227,7 +246,7 @@ class Adapter:
                 )
             if not torch.equal(tensor.to(like), like):
                 changed[name] = tensor
-        return cls(config, changed, model)
+        return adapter
 
 
 def read_adapter_config(folder: Path) -> AdapterConfig | None:

@@ -17,6 +17,7 @@ from pst_cli.models.encoder import Encoder
 from pst_cli.models.features import LogMel
 from pst_cli.models.products import exact
 from pst_cli.models.prompts import Ability
+from pst_cli.models.pruning.layers import HEADS
 from pst_cli.models.session import Session
 from pst_cli.models.whisper import GENERATION, read_whisper, special_tokens, unfit
 from pst_cli.types import WINDOW_SECONDS, Samples
@@ -60,7 +61,7 @@ class Host:
         self.shape, self._tokenizer = whisper.shape, whisper.tokenizer
         self.tokens = special_tokens(self._tokenizer.get_vocab(), whisper.generation)
         layers, heads = self.shape.decoder_layers, self.shape.decoder_attention_heads
-        known = whisper.generation.get("alignment_heads")
+        known = whisper.generation.get(HEADS)
         self.alignment_heads = alignment_heads(known, layers, heads)
         self._log_mel = LogMel(self.shape.num_mel_bins, device)
         self.encoder = Encoder(

@@ -57,8 +57,9 @@ def slim(adapter: Adapter, host: Mapping[str, Tensor], size: int) -> Slimmed:
     decided over all of them, by what each takes away from the distance for its bytes. What is no
     matrix, and pairs that are there already, stay as they are; they count.
     """
+    beneath = adapter.beneath(host)
     whole = {
-        name: tensor.float() - host[name].float()
+        name: tensor.float() - beneath[name].float()
         for name, tensor in adapter.tensors.items()
         if tensor.ndim == 2 and not name.endswith((DOWN, UP))
     }

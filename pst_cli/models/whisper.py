@@ -85,7 +85,10 @@ def read_whisper(path: Path, adapter: Path | None = None) -> Whisper:
         tokenizer = Tokenizer.from_file(str(path / TOKENIZER))
     except Exception as error:  # what its Rust raises has no class of its own
         raise unfit(path, f"{TOKENIZER}: {error}") from error
-    return Whisper(shape, weights, tokenizer, read_json(path / GENERATION))
+    generation = read_json(path / GENERATION)
+    if change:
+        generation = change.generation(generation)
+    return Whisper(shape, weights, tokenizer, generation)
 
 
 def _check_size(path: Path, shape: Shape, weights: Mapping[str, Tensor]) -> None:

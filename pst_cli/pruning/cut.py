@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pst_cli.weights import Checkpoint
 
 MERGES = "merges.txt"
-HEADS = "alignment_heads"  # those whose attention tells when a word is said
 SPELLING = ("vocab.json", MERGES, "added_tokens.json")  # of older tokenizers, beside TOKENIZER
 COPIED = (*layout.CARDS[1:], *layout.FEATURES, *layout.EXTRAS, *SPELLING, KEPT)
 
@@ -61,9 +60,7 @@ def write_pruned(
         if (checkpoint.host / name).is_file():
             shutil.copyfile(checkpoint.host / name, folder / name)
     _write(folder / CONFIG, _config(checkpoint, source, state, cut))
-    generation = _read(folder / GENERATION)
-    heads = keep_heads(generation.pop(HEADS, None) or (), cut.decoder)
-    _write(folder / GENERATION, generation | ({HEADS: heads} if heads else {}))
+    _write(folder / GENERATION, keep_heads(checkpoint.generation, cut.decoder))
     if cut.tokens is not None:
         _renumber(folder, cut.tokens, cut.end)
 

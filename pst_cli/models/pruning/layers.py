@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
+HEADS = "alignment_heads"  # in generation_config.json: whose attention tells when a word is said
+SIDES = "encoder", "decoder"
 LAYER = re.compile(r"(?<=\.layers\.)\d+(?=\.)")
 
 
@@ -30,9 +32,31 @@ def keep_layers(state: Mapping[str, Tensor], side: str, kept: Sequence[int]) -> 
     return {new: tensor for name, tensor in state.items() if (new := _renamed(name, side, kept))}
 
 
-def keep_heads(heads: Sequence[Sequence[int]], kept: Sequence[int]) -> list[list[int]]:
-    """Alignment heads, [layer, head] each, of the decoder layers `kept`, counted anew."""
-    return [[kept.index(layer), head] for layer, head in heads if layer in kept]
+def kept_layers(config: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, list[int]]:
+    """By side, which layers of `host` a model pruned of it has, where they are not its first.
+
+    Both are config.json's, and the model's tells what `pst prune` kept.
+    """
+    pruned = (config.get("pst") or {}).get("pruned") or {}
+    found = {}
+    for side in SIDES:
+        count = config[f"{side}_layers"]
+        kept = pruned.get(f"{side}_layers") or range(count)
+        fits = len(kept) == count and max(kept) < host[f"{side}_layers"]
+        if fits and list(kept) != list(range(count)):
+            found[side] = list(kept)
+    return found
+
+
+def keep_heads(generation: Mapping[str, Any], kept: Sequence[int]) -> dict[str, Any]:
+    """`generation`, a generation_config.json, with the alignment heads of decoder layers `kept`.
+
+    They are [layer, head] each, counted anew; where none is left, nothing is said of them.
+    """
+    left = {name: value for name, value in generation.items() if name != HEADS}
+    known = generation.get(HEADS) or ()
+    heads = [[kept.index(layer), head] for layer, head in known if layer in kept]
+    return left | ({HEADS: heads} if heads else {})
 
 
 def _renamed(name: str, side: str, kept: Sequence[int]) -> str | None:

@@ -30,7 +30,9 @@ def save_host(
     checkpoint, output, able = order.checkpoint, order.output, declared(ability)
     earlier = Adapter.load(checkpoint.adapter) if checkpoint.adapter else None
     sha256 = earlier.config.sha256 if earlier else checkpoint.fingerprint
-    link = AdapterConfig(link_name(order.model, checkpoint, output), sha256, able, context)
+    name = link_name(order.model, checkpoint, output)
+    layers = earlier.config.layers if earlier else {}
+    link = AdapterConfig(name, sha256, able, context, layers)
     adapter = learnt(opened.host.whisper, link)
     if not whole:
         (adapter.upon(earlier, checkpoint.host) if earlier else adapter).save(output)
@@ -39,5 +41,5 @@ def save_host(
     adapter.apply(state)
     config = checkpoint.config
     config["pst"] = {**config.get("pst", {}), "ability": able, "context": context}
-    write_model(output, state, config, checkpoint.host)
+    write_model(output, state, config, checkpoint)
     return fingerprint(state)

@@ -203,7 +203,7 @@ def _save(order: Order, plan: StudentPlan, student: Opened) -> None:
     config = plan.student.config
     own = {"ability": declared(order.checkpoint.ability), "teacher": order.checkpoint.fingerprint}
     config["pst"] = {**config.get("pst", {}), **own}
-    write_model(order.output, state, config, plan.student.host)
+    write_model(order.output, state, config, plan.student)
 
 
 def _facts(order: Order, plan: StudentPlan, lesson: StudentLesson) -> dict[str, object]:
