@@ -10,22 +10,18 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from dataclasses import make_dataclass
 from pathlib import Path
 
 import pytest
-import typer
 from adapters import LEARNT, write_adapter
 from checkpoints import SENTENCE
-from typer.testing import CliRunner
 
 import pst_cli
 from pst_cli import store
 from pst_cli.commands import options
 from pst_cli.commands.bench import BenchOptions
 from pst_cli.commands.evaluate import EvaluateOptions
-from pst_cli.commands.records import command
-from pst_cli.commands.translate import TranslateOptions, run
+from pst_cli.commands.translate import TranslateOptions
 from pst_cli.errors import StoreError, UsageError
 from pst_cli.models.adapter import read_adapter_config
 from pst_cli.models.host import ability, declared
@@ -178,19 +174,41 @@ def test_it_drafts(pst, speech, folder, host):
     assert (done.code, done.out) == (0, f"{SENTENCE}\n")
 
 
-@pytest.mark.parametrize(("default", "said"), [(NAME, LEARNT), ("base", SENTENCE)])
-def test_a_shipped_model_may_be_the_default(speech, folder, host, default, said):
-    model = ("model", options.Model, default)
-    kind = make_dataclass("Other", [model], bases=(TranslateOptions,), frozen=True, kw_only=True)
-    app = typer.Typer()
-    app.command()(command(kind, run))
-    done = CliRunner().invoke(app, [str(speech), "--to", "fr", "--offline"])
-    assert (done.exit_code, done.stdout) == (0, f"{said}\n")
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--to", "fr"), LEARNT),
+        (("--to", "en", "--from", "de"), LEARNT),
+        (("--to", "de", "--from", "de"), SENTENCE),
+        (("--to", "en"), SENTENCE),
+        (("--to", "fr", "--model", "base"), SENTENCE),
+    ],
+)
+def test_where_none_is_named_it_translates_and_stock_base_transcribes(
+    pst, speech, folder, host, asked, said
+):
+    done = pst("translate", speech, *asked, "--offline")
+    assert (done.code, done.out) == (0, f"{said}\n")
+    assert f"model {NAME if said == LEARNT else 'base'}, " in done.err
+
+
+def test_the_same_is_measured(pst, speech, folder, host):
+    for target, named in (("fr", NAME), ("en", "base")):
+        done = pst("bench", speech, "--to", target, "--rounds", 1, "--json", "--offline")
+        assert json.loads(done.out)["host"] == named
+    lines = [
+        {"audio": str(speech), "language": "de", "text": "x", "translations": {"fr": "y"}},
+        {"audio": str(speech), "language": "de", "text": "x", "translations": {}},
+    ]
+    for line, named in zip(lines, (NAME, "base"), strict=True):
+        Path("dev.jsonl").write_text(json.dumps(line) + "\n")
+        done = pst("evaluate", "dev.jsonl", "--json", "--offline")
+        assert json.loads(done.out)["model"] == named
 
 
 @pytest.mark.parametrize("kind", [TranslateOptions, BenchOptions, EvaluateOptions])
 def test_what_is_measured_is_what_translates(kind):
-    assert kind.model == options.DEFAULT_MODEL
+    assert kind.model == options.AUTO
 
 
 def test_offline_without_its_host_names_the_download_that_brings_it(pst, speech, folder):
@@ -424,14 +442,15 @@ def test_an_sdist_holds_what_is_shipped(tree):
 # What is really shipped, and what is told of it
 
 
-def test_what_is_shipped_is_asked_for_by_name_and_the_default_is_stock_base():
+def test_what_is_shipped_is_asked_for_by_name_and_what_translates_is_shipped():
     assert set(REALLY) <= set(options.NAMES)
-    assert options.DEFAULT_MODEL == "base"
+    assert options.TRANSLATOR in REALLY
+    assert options.TRANSCRIBER in names.KNOWN
 
 
 def test_the_page_names_the_default_model():
     page = (ROOT / "man" / "pst.1").read_text("utf-8").replace("\\-", "-")
-    assert f"The default is {options.DEFAULT_MODEL}." in page
+    assert f"The default is {options.AUTO}" in page
 
 
 @pytest.mark.parametrize("name", REALLY)

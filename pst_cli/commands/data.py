@@ -190,7 +190,7 @@ def hear(
     manifest: Transcribed,
     sample: Sample = 16,
     json_document: Json = False,
-    model: options.Model = options.DEFAULT_MODEL,
+    model: options.Model = options.TRANSCRIBER,
     batch_size: BatchSize = 8,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",

@@ -47,6 +47,7 @@ class Weights:
 
 def execute(request: BenchOptions) -> int:
     """Do what was asked; the exit code. Raises PstError where it cannot be done."""
+    request = request.settled([(request.source, request.to)])
     files = find_audio(request.inputs)
     references = _references(request, files)
     if request.plot:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,8 @@ from pst_cli.subtitles.styles import STYLES
 from pst_cli.types import LANGUAGES
 
 CODES = ", ".join(LANGUAGES)
-DEFAULT_MODEL = "base"  # of all that translates; "base-m2m" once that loses nothing of base's
+AUTO = "auto"  # the model that is best at what is asked for; see `model_for`
+TRANSLATOR, TRANSCRIBER = "base-m2m", "base"
 NAMES = ("base-m2m", "base-own", "tiny", "base", "small", "medium", "large-v3")
 MODELS = ", ".join(NAMES)
 DECODINGS = ("auto", "plain", "speculative", "kvspn", "medusa")
@@ -37,6 +38,14 @@ From = Annotated[
 Model = Annotated[
     str,
     typer.Option("--model", help=f"{MODELS}, a hub id, or a directory of weights."),
+]
+ModelOrAuto = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help=f"{MODELS}, a hub id, or a directory of weights; auto: {TRANSLATOR} to translate, "
+        f"{TRANSCRIBER} to transcribe.",
+    ),
 ]
 Formats = Annotated[
     str | None,
@@ -133,6 +142,18 @@ def language(code: str, flag: str) -> str:
     if code not in LANGUAGES:
         raise UsageError(f"{flag} {code}: not a language pst knows", hint=f"one of {CODES}")
     return code
+
+
+def model_for(model: str, directions: Iterable[tuple[str | None, str]]) -> str:
+    """What `model` stands for where speech of the first language is to be text in the second.
+
+    "auto" is `TRANSLATOR`, or where nothing is to be translated `TRANSCRIBER`, which errs less in
+    what was said. Speech whose language nobody told counts as English.
+    """
+    if model != AUTO:
+        return model
+    translates = any((spoken or "en") != wanted for spoken, wanted in directions)
+    return TRANSLATOR if translates else TRANSCRIBER
 
 
 def languages(codes: str | None, flag: str) -> tuple[str, ...] | None:

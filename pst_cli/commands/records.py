@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import shlex
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any, TypeVar, get_type_hints
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, Field, dataclass, fields, replace
+from typing import Any, Self, TypeVar, get_type_hints
 
 import typer
 
@@ -36,7 +36,7 @@ class CommonOptions:
 class ModelOptions(CommonOptions):
     """A model, where it runs, and how its text is searched for."""
 
-    model: options.Model = options.DEFAULT_MODEL
+    model: options.ModelOrAuto = options.AUTO
     draft_model: options.DraftModel = None
     draft_length: options.DraftLength = None
     draft_confidence: options.DraftConfidence = None
@@ -51,6 +51,10 @@ class ModelOptions(CommonOptions):
         super().check()
         options.known(self.context, options.CONTEXTS, "--context")
         check_greedy(self.beams, {"--top-k": self.top_k > 1})
+
+    def settled(self, directions: Iterable[tuple[str | None, str]]) -> Self:
+        """The same, its model named, which the `directions` decide where it is "auto"."""
+        return replace(self, model=options.model_for(self.model, directions))
 
 
 @dataclass(frozen=True, kw_only=True)

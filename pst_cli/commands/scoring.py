@@ -36,6 +36,7 @@ def execute(request: EvaluateOptions) -> int:
     utterances = read_manifest(request.manifest)
     choice = Choice(request.targets, request.sources, request.limit)
     tasks = choose_tasks(utterances, choice)
+    request = request.settled(directions(tasks))
     checkpoint = locate(request.model, fetcher(offline=request.offline))
     with Board(quiet=request.quiet) as board:
         tasks = _able(tasks, checkpoint, request, board)

@@ -32,6 +32,7 @@ STDIN = "-"
 
 def execute(request: TranslateOptions) -> int:
     """Do what was asked; the exit code. Raises PstError where nothing could be started."""
+    request = request.settled((request.source, target) for target in request.targets)
     files = find_audio(request.inputs)
     jobs = _jobs(request, files)
     todo, done = split_done(jobs) if jobs and request.skip_existing else (jobs, [])
