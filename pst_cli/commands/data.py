@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from pst_cli import console
 from pst_cli.commands import options
 from pst_cli.commands.evaluate import BatchSize
+from pst_cli.commands.records import DecodingOptions, command
 from pst_cli.errors import UsageError
 
 CHECK_HELP = """Look through manifests for what would spoil training, and count what they hold.
@@ -42,6 +44,7 @@ A sample of each is transcribed as it is, without a second try, and held against
 model cannot transcribe it does not learn to translate. Hear a little of a corpus before you make
 hours of it: pst data build RECIPE --each 50.
 """
+KEPT = ".hypotheses.jsonl"  # what stands in the output's place of ".jsonl", where none is named
 TEACHER = "small"  # for the languages that it knows: better than what learns from it
 LAYOUTS = ("covost2", "fleurs", "commonvoice", "tsv")
 
@@ -115,14 +118,59 @@ Sample = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class HearOptions(DecodingOptions):
+    """What `pst data hear` takes."""
+
+    manifest: Transcribed
+    model: options.Model = options.TRANSCRIBER
+    batch_size: BatchSize = 8
+    sample: Sample = 16
+    json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions(DecodingOptions):
+    """What `pst data label` takes."""
+
+    manifest: Unlabelled
+    to: Labels
+    output: Labelled
+    model: options.Model = TEACHER
+    batch_size: BatchSize = 8
+    hypotheses: Kept = None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The languages to add text in."""
+        return options.languages(self.to, "--to") or ()
+
+    @property
+    def kept(self) -> Path:
+        """The file that what was said is kept in."""
+        return self.hypotheses or self.output.with_suffix(KEPT)
+
+    def check(self) -> None:
+        """UsageError also where a file would be two things at once."""
+        options.languages(self.to, "--to")
+        super().check()
+        output, shown = self.output.resolve(), console.display(self.output)
+        if output.is_dir():
+            hint = "name a file in it, such as labelled.jsonl"
+            raise UsageError(f"--output {shown} is a folder", hint=hint)
+        if output in (self.manifest.resolve(), self.kept.resolve()):
+            hint = "name another: what people wrote is to be found as it was"
+            raise UsageError(f"--output {shown} is needed as it is", hint=hint)
+
+
 def register(app: typer.Typer) -> None:
     """Add the command and its own commands to `app`."""
     data = typer.Typer(no_args_is_help=True, help="Check manifests, and make them of corpora.")
     data.command("check", help=CHECK_HELP)(check)
     data.command("import", help=IMPORT_HELP)(import_)
     data.command("build", help=BUILD_HELP)(build)
-    data.command("hear", help=HEAR_HELP)(hear)
-    data.command("label", help=LABEL_HELP)(label)
+    data.command("hear", help=HEAR_HELP)(command(HearOptions, _hear))
+    data.command("label", help=LABEL_HELP)(command(LabelOptions, _label))
     app.add_typer(data, name="data")
 
 
@@ -186,66 +234,13 @@ def build(
     execute(recipe, sources, output, each=each, workers=workers, quiet=quiet)
 
 
-def hear(
-    manifest: Transcribed,
-    sample: Sample = 16,
-    json_document: Json = False,
-    model: options.Model = options.TRANSCRIBER,
-    batch_size: BatchSize = 8,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    offline: options.Offline = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
-    """Tell how well speakers are understood; `HEAR_HELP` is what its users read."""
-    del debug  # read where errors are told
-    from pst_cli.commands.listening import Request, execute  # loads torch
+def _hear(asked: HearOptions) -> int:
+    from pst_cli.commands.listening import execute  # loads torch
 
-    request = Request(
-        manifest=manifest,
-        sample=sample,
-        json=json_document,
-        model=model,
-        batch_size=batch_size,
-        device=device,
-        dtype=dtype,
-        offline=offline,
-        quiet=quiet,
-    )
-    raise typer.Exit(execute(request))
+    return execute(asked)
 
 
-def label(
-    manifest: Unlabelled,
-    to: Labels,
-    output: Labelled,
-    model: options.Model = TEACHER,
-    hypotheses: Kept = None,
-    beams: options.Beams = 1,
-    batch_size: BatchSize = 8,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    offline: options.Offline = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
-    """Add what a model says to a manifest; `LABEL_HELP` is what its users read."""
-    del debug  # read where errors are told
-    targets = options.languages(to, "--to") or ()
-    from pst_cli.commands.labelling import Request, execute  # loads torch
+def _label(asked: LabelOptions) -> int:
+    from pst_cli.commands.labelling import execute  # loads torch
 
-    request = Request(
-        manifest=manifest,
-        targets=targets,
-        output=output,
-        model=model,
-        hypotheses=hypotheses,
-        beams=beams,
-        batch_size=batch_size,
-        device=device,
-        dtype=dtype,
-        offline=offline,
-        quiet=quiet,
-    )
-    raise typer.Exit(execute(request))
+    return execute(asked)

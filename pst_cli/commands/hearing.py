@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from pst_cli import __version__
 from pst_cli.commands.loading import choose_context, load
 from pst_cli.decoding.guards import Guards
 from pst_cli.errors import DataError
+from pst_cli.evaluate.record import digest
 from pst_cli.evaluate.run import Said, TimedTranslator
-from pst_cli.models.device import choose_place
+from pst_cli.models.device import choose_place, numbers
 from pst_cli.translator import Options
 
 if TYPE_CHECKING:
+    from pst_cli.commands.data import LabelOptions
+    from pst_cli.commands.evaluate import EvaluateOptions
     from pst_cli.commands.records import DecodingOptions
     from pst_cli.commands.scoreboard import Board
-    from pst_cli.evaluate.record import Record
+    from pst_cli.evaluate.record import Header, Record
     from pst_cli.evaluate.run import Event
     from pst_cli.weights import Checkpoint
 
@@ -39,6 +43,24 @@ def timed_translator(
         guards=Guards() if fallback else SURE,
     )
     return TimedTranslator(host, options, method)
+
+
+def header(request: EvaluateOptions | LabelOptions, translator: TimedTranslator) -> Header:
+    """All that decides what is said; weights by their hash, since a name may get new ones."""
+    return {
+        "manifest": digest(request.manifest),
+        "model": request.model,
+        "weights": translator.host.fingerprint,
+        "decoding": translator.method.name,
+        "draft_model": request.draft_model,
+        "draft_length": request.draft_length,
+        "draft_confidence": request.draft_confidence,
+        "top_k": request.top_k,
+        "beams": request.beams,
+        "context": translator.context,
+        "dtype": numbers(translator.host.dtype),
+        "pst": __version__,
+    }
 
 
 def keep(events: Iterable[Event], record: Record, board: Board) -> float:

@@ -3,56 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from pst_cli import __version__, console
+from pst_cli import console
+from pst_cli.commands.data import LabelOptions
 from pst_cli.commands.download import fetcher
-from pst_cli.commands.hearing import keep, timed_translator
-from pst_cli.commands.records import DecodingOptions
+from pst_cli.commands.hearing import header, keep, timed_translator
 from pst_cli.commands.scoreboard import Board
 from pst_cli.corpus.labels import Labelled, labelled, lacking, said, trusted
 from pst_cli.data.manifest import read_manifest, write_manifest
-from pst_cli.errors import EXIT_FAILED, EXIT_OK, UsageError
-from pst_cli.evaluate.record import Header, Record, digest
+from pst_cli.errors import EXIT_FAILED, EXIT_OK
+from pst_cli.evaluate.record import Record
 from pst_cli.evaluate.run import TimedTranslator
 from pst_cli.evaluate.tasks import Task, named, unsaid
-from pst_cli.models.device import numbers
 from pst_cli.outputs import check_writable
 from pst_cli.weights import Checkpoint, locate
 
-KEPT = ".hypotheses.jsonl"  # what stands in the output's place of ".jsonl", where none is named
 
-
-@dataclass(frozen=True, kw_only=True)
-class Request(DecodingOptions):
-    """What the command line asked for."""
-
-    manifest: Path
-    targets: Sequence[str]
-    output: Path
-    hypotheses: Path | None = None
-
-    @property
-    def kept(self) -> Path:
-        """The file that what was said is kept in."""
-        return self.hypotheses or self.output.with_suffix(KEPT)
-
-    def check(self) -> None:
-        """UsageError where a file would be two things at once."""
-        super().check()
-        output, shown = self.output.resolve(), console.display(self.output)
-        if output.is_dir():
-            hint = "name a file in it, such as labelled.jsonl"
-            raise UsageError(f"--output {shown} is a folder", hint=hint)
-        if output in (self.manifest.resolve(), self.kept.resolve()):
-            hint = "name another: what people wrote is to be found as it was"
-            raise UsageError(f"--output {shown} is needed as it is", hint=hint)
-
-
-def execute(request: Request) -> int:
+def execute(request: LabelOptions) -> int:
     """Do what was asked; the exit code. Raises PstError where nothing can be labelled."""
-    request.check()
     utterances = read_manifest(request.manifest)
     tasks = lacking(utterances, request.targets)
     check_writable(request.output.parent)
@@ -61,7 +30,9 @@ def execute(request: Request) -> int:
         tasks = _trusted(tasks, checkpoint, request, board)
         # What is sampled until a guard lets it pass is mostly worse than what it doubted.
         translator = timed_translator(checkpoint, request, board.say, fallback=False)
-        with Record(request.kept, _header(request, translator)) as record:
+        # These hold nothing that guards doubt, as the records of `evaluate` do.
+        decided = {**header(request, translator), "doubts": "left out"}
+        with Record(request.kept, decided) as record:
             _say(tasks, translator, record, board)
         found = labelled(utterances, tasks, record.texts, _name(request.model))
     write_manifest(request.output, found.utterances)
@@ -70,7 +41,7 @@ def execute(request: Request) -> int:
 
 
 def _trusted(
-    tasks: Sequence[Task], checkpoint: Checkpoint, request: Request, board: Board
+    tasks: Sequence[Task], checkpoint: Checkpoint, request: LabelOptions, board: Board
 ) -> list[Task]:
     """The tasks that the host learnt to do; one line each tells what is left out."""
     able = checkpoint.ability
@@ -80,24 +51,6 @@ def _trusted(
     if wild:
         board.say(f"this host was not trained for {', '.join(named(wild))}: left out")
     return kept
-
-
-def _header(request: Request, translator: TimedTranslator) -> Header:
-    """All that decides what is said; weights by their hash, since a name may get new ones.
-
-    `doubts` keeps records of `evaluate` apart, which hold what guards doubt as well.
-    """
-    return {
-        "manifest": digest(request.manifest),
-        "model": request.model,
-        "weights": translator.host.fingerprint,
-        "decoding": translator.method.name,
-        "beams": request.beams,
-        "context": translator.context,
-        "dtype": numbers(translator.host.dtype),
-        "doubts": "left out",
-        "pst": __version__,
-    }
 
 
 def _say(tasks: Sequence[Task], translator: TimedTranslator, record: Record, board: Board) -> None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
 
 from pst_cli import console
+from pst_cli.commands.data import HearOptions
 from pst_cli.commands.download import fetcher
 from pst_cli.commands.hearing import keep, nothing_read, timed_translator
-from pst_cli.commands.records import DecodingOptions
 from pst_cli.commands.scoreboard import Board
 from pst_cli.corpus.intelligibility import LOST, Hearing, hearings, sampled
 from pst_cli.data.manifest import read_manifest
@@ -30,16 +29,7 @@ INDENT = 2  # of the JSON document
 WIDTH = 100  # columns; no table here is wider
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request(DecodingOptions):
-    """What the command line asked for."""
-
-    manifest: Path
-    sample: int
-    json: bool
-
-
-def execute(request: Request) -> int:
+def execute(request: HearOptions) -> int:
     """Do what was asked; the exit code. Raises PstError where nothing can be heard."""
     tasks = sampled(read_manifest(request.manifest), request.sample)
     checkpoint = locate(request.model, fetcher(offline=request.offline))
@@ -59,7 +49,7 @@ def execute(request: Request) -> int:
     return EXIT_FAILED if board.failed else EXIT_OK
 
 
-def _document(found: Sequence[Hearing], request: Request, dtype: str) -> str:
+def _document(found: Sequence[Hearing], request: HearOptions, dtype: str) -> str:
     document = {
         "model": request.model,
         "dtype": dtype,

@@ -11,12 +11,12 @@ from pathlib import Path
 from pst_cli import __version__, console
 from pst_cli.commands.download import fetcher
 from pst_cli.commands.evaluate import EvaluateOptions
-from pst_cli.commands.hearing import keep, nothing_read, timed_translator
+from pst_cli.commands.hearing import header, keep, nothing_read, timed_translator
 from pst_cli.commands.scoreboard import Board, scoreboard
 from pst_cli.data.manifest import Utterance, read_manifest
 from pst_cli.errors import EXIT_FAILED, EXIT_OK
 from pst_cli.evaluate.page import Making, draw, page, put
-from pst_cli.evaluate.record import Header, Record, digest
+from pst_cli.evaluate.record import Record, digest
 from pst_cli.evaluate.report import Report, Speed, pairs, rows
 from pst_cli.evaluate.run import TimedTranslator, translated
 from pst_cli.evaluate.tasks import Choice, Task, choose_tasks, directions, named, split_able, unsaid
@@ -42,8 +42,8 @@ def execute(request: EvaluateOptions) -> int:
         tasks = _able(tasks, checkpoint, request, board)
         _tell_silent(utterances, board)
         translator = timed_translator(checkpoint, request, board.say, fallback=request.fallback)
-        header = _header(request, translator) if request.hypotheses else {}
-        with Record(request.hypotheses, header) as record:
+        decided = {**header(request, translator), "fallback": request.fallback}
+        with Record(request.hypotheses, decided if request.hypotheses else {}) as record:
             speed = _translate(tasks, translator, record, board)
         report = _report(tasks, record, request, translator)
         found = _times(tasks, record, request, translator, board)
@@ -74,25 +74,6 @@ def _tell_silent(utterances: Sequence[Utterance], board: Board) -> None:
     silent = sum(utterance.audio is None for utterance in utterances)
     if silent:
         board.say(f"utterances without sound, left out: {silent}")
-
-
-def _header(request: EvaluateOptions, translator: TimedTranslator) -> Header:
-    """All that decides what is said; weights by their hash, since a name may get new ones."""
-    return {
-        "manifest": digest(request.manifest),
-        "model": request.model,
-        "weights": translator.host.fingerprint,
-        "decoding": translator.method.name,
-        "draft_model": request.draft_model,
-        "draft_length": request.draft_length,
-        "draft_confidence": request.draft_confidence,
-        "top_k": request.top_k,
-        "beams": request.beams,
-        "fallback": request.fallback,
-        "context": translator.context,
-        "dtype": numbers(translator.host.dtype),
-        "pst": __version__,
-    }
 
 
 def _translate(
