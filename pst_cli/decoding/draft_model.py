@@ -31,9 +31,8 @@ class ModelDrafter:
         """`session` and `heads` are that model's, not the host's."""
         self.session, self.length = session, length
         self.saying = Saying(heads, guide)
-        decoder, cache = session.decoder, session.cache
-        stack = decoder.compiled
-        self._compiled = CompiledSteps(stack, decoder, cache) if stack else None
+        decoder = session.decoder
+        self._compiled = CompiledSteps.over(decoder.compiled, decoder, session.cache)
         self._fed: list[list[int]] = [[] for _ in range(session.rows)]  # what its memory holds
 
     def draft(self, rows: Rows, room: Sequence[int]) -> list[Draft]:

@@ -48,8 +48,7 @@ class KVSPNDrafter:
         self.network, self.session, self.length = network, session, length
         self.saying = Saying(heads, guide)
         self._own = network.hear(encoded)
-        stack, decoder, cache = network.compiled, session.decoder, session.cache
-        self.compiled = CompiledSteps(stack, decoder, cache) if stack else None
+        self.compiled = CompiledSteps.over(network.compiled, session.decoder, session.cache)
 
     def draft(self, rows: Rows, room: Sequence[int]) -> list[Draft]:
         length = min(self.length.next(rows), max(0, min(room)))
@@ -81,7 +80,7 @@ class _Steps:
         self.device = session.cache.keys.device
         self.starts = [len(row) - 1 for row in rows]
         self.memories: list[Memory] = []
-        self.crosses, self.heard = drafter.crosses(), session.cache.seen()
+        self.crosses: list[Pair] = []
         self.state = None if network.config.feed == "token" else session.last_states(rows)
 
     def __call__(self, drafts: Rows) -> Tensor:
@@ -93,6 +92,8 @@ class _Steps:
         if compiled and compiled.takes(len(last)):
             return compiled(last, starts, self.head.product)
         step = Step(starts, 1, cache)
+        if not self.crosses:
+            self.crosses, self.heard = self.drafter.crosses(), cache.seen()
         if network.config.fills or not self.memories:
             self.memories = network.memories(cache, step)
         embeddings = decoder.embed(torch.tensor(last, device=self.device), step)

@@ -8,7 +8,7 @@ AVX2): a drafted token takes 2.5 ms where each layer is a call of its own, and 1
 from __future__ import annotations
 
 from operator import is_not
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -171,6 +171,11 @@ class CompiledSteps:
         self._table = Table(*(_plain(one) for one in (decoder.embedding, decoder.positions)))
         self._known: list[object] = []
         self._heard: tuple[Remembered, Indices, Indices] | None = None  # of what is known
+
+    @classmethod
+    def over(cls, compiled: CompiledStack | None, decoder: Decoder, cache: KVCache) -> Self | None:
+        """None where the stack is not one to be compiled."""
+        return cls(compiled, decoder, cache) if compiled else None
 
     def takes(self, tokens: int) -> bool:
         """See `CompiledStack.takes`."""
