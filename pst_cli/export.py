@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from pst_cli.errors import ModelError, UsageError
 from pst_cli.models.adapter import Adapter, AdapterConfig, fingerprint, read_state, write_state
 from pst_cli.models.device import numbers
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    import torch
     from torch import Tensor
 
     from pst_cli.weights import Checkpoint
@@ -34,6 +35,7 @@ CARD = "README.md"
 PICTURES = "*.png"  # that the card shows
 WHOLE, CONVERTED = ".whole", "converted"  # names under way
 RUN = ("cache", "checkpoints")  # of a training run, where that was made beside its host
+EIGHT = "int8"  # of an adapter's matrices
 BESIDE = ("kvspn", "medusa", "student")  # folders that go with their host
 COPIED = (*layout.CARDS[1:], *layout.FEATURES, *layout.EXTRAS, KEPT)  # all but config.json
 CT2_COPIED = ("tokenizer.json", "preprocessor_config.json")  # what faster-whisper looks for
@@ -48,7 +50,7 @@ class ExportOptions:
         None  # whole weights, and their name, to make an adapter of
     )
     size: int | None = None  # bytes; an adapter's changes are cut down to so many
-    quantization: str | None = None  # of CTranslate2's, int8 to float32
+    quantization: str | None = None  # of CTranslate2's, int8 to float32; of an adapter's, int8
     dtype: torch.dtype | None = None
 
 
@@ -107,11 +109,11 @@ def _write_adapter(
     else:
         hint = "add --host and the model that it was made of; pst prune makes whole models smaller"
         raise UsageError("only an adapter can be cut down to a size", hint=hint)
-    kept = 1.0
+    kept, eight = 1.0, options.quantization == EIGHT
     if options.size is not None:
-        slimmed = slim(adapter, read_state(host.host), options.size)
+        slimmed = slim(adapter, read_state(host.host), options.size, eight=eight)
         adapter, kept = slimmed.adapter, slimmed.kept
-    adapter.save(folder)
+    adapter.save(folder, torch.int8 if eight else torch.float16)
     _copy_card(checkpoint.path, folder)
     return kept
 

@@ -10,7 +10,8 @@ from adapters import write_adapter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pst_cli.models.adapter import DOWN, UP, Adapter, AdapterConfig
+from pst_cli.models.adapter import Adapter, AdapterConfig
+from pst_cli.models.compact import DOWN, UP, compact, restored
 from pst_cli.models.lowrank import slim
 from pst_cli.weights import locate
 
@@ -34,8 +35,10 @@ def changed(seed: int, ranks: dict[str, int]) -> tuple[Adapter, dict[str, torch.
     return Adapter(AdapterConfig("host", "0"), tensors, {}), host
 
 
-def bytes_of(adapter: Adapter) -> int:
-    return sum(2 * tensor.numel() for tensor in adapter.tensors.values())
+def bytes_of(adapter: Adapter, *, eight: bool) -> int:
+    halves = {name: tensor.half() for name, tensor in adapter.tensors.items()}
+    stored = compact(adapter.tensors) if eight else halves
+    return sum(tensor.nbytes for tensor in stored.values())
 
 
 def distance(adapter: Adapter, slimmed: Adapter, host: dict[str, torch.Tensor]) -> float:
@@ -47,12 +50,12 @@ def distance(adapter: Adapter, slimmed: Adapter, host: dict[str, torch.Tensor]) 
     return lost / sum(float(((wanted[name] - host[name]) ** 2).sum()) for name in SHAPES)
 
 
-@given(seed=st.integers(0, 20), size=st.integers(14, 3000))
-@settings(max_examples=40)
-def test_the_size_is_held_and_what_is_kept_is_told_truly(seed, size):
+@given(seed=st.integers(0, 20), size=st.integers(14, 3000), eight=st.booleans())
+@settings(max_examples=60)
+def test_the_size_is_held_and_what_is_kept_is_told_truly(seed, size, eight):
     adapter, host = changed(seed, {"wide": 6, "tall": 5, "square": 9})
-    found = slim(adapter, host, size)
-    assert bytes_of(found.adapter) <= size
+    found = slim(adapter, host, size, eight=eight)
+    assert bytes_of(found.adapter, eight=eight) <= size
     assert distance(adapter, found.adapter, host) == pytest.approx(1 - found.kept, abs=1e-4)
     assert torch.equal(found.adapter.tensors["bias"], adapter.tensors["bias"])
 
@@ -73,6 +76,33 @@ def test_a_change_of_low_rank_is_kept_whole_in_few_bytes():
     assert ranks == {"wide": 1, "square": 2}
 
 
+def test_in_8_bits_pairs_and_matrices_are_what_they_were_but_for_a_rounding():
+    adapter, host = changed(3, {"wide": 6, "tall": 5, "square": 9})
+    pairs = slim(adapter, host, 10_000).adapter
+    # Directions of any strength: a weak one is as exact as a strong one.
+    pairs.tensors["square" + UP][:, -1] *= 1e-4
+    for one in (adapter, pairs):
+        stored = compact(one.tensors)
+        assert sum(tensor.dtype == torch.int8 for tensor in stored.values()) == sum(
+            tensor.ndim == 2 for tensor in one.tensors.values()
+        )
+        again = restored(stored)
+        assert again.keys() == one.tensors.keys()
+        for name, tensor in one.tensors.items():
+            rows = tensor.T if name.endswith(UP) else tensor
+            most = rows.abs().amax(-1, keepdim=True) if tensor.ndim == 2 else tensor.abs()
+            off = (again[name] - tensor).abs()
+            assert bool(((off.T if name.endswith(UP) else off) <= most / 250).all())
+
+
+def test_what_was_once_in_8_bits_stays_as_it_is():
+    adapter, _ = changed(4, {"wide": 6, "tall": 5})
+    once = restored(compact(adapter.tensors))
+    twice = restored(compact(once))
+    for name, tensor in once.items():
+        torch.testing.assert_close(twice[name], tensor, rtol=1e-6, atol=0.0)
+
+
 def test_pairs_that_are_there_already_stay_as_they_are():
     adapter, host = changed(2, {"wide": 2})
     pair = {"tall" + DOWN: torch.ones(1, 5), "tall" + UP: torch.ones(30, 1)}
@@ -81,15 +111,20 @@ def test_pairs_that_are_there_already_stay_as_they_are():
     assert all(torch.equal(found.tensors[name], tensor) for name, tensor in pair.items())
 
 
-def test_an_adapter_is_exported_as_a_smaller_one_that_loads(pst, tmp_path, talking_checkpoint):
+@pytest.mark.parametrize(("numbers", "atol"), [((), 2e-3), (("--quantization", "int8"), 2e-2)])
+def test_an_adapter_is_exported_as_a_smaller_one_that_loads(
+    pst, tmp_path, talking_checkpoint, numbers, atol
+):
     adapted, output = write_adapter(talking_checkpoint, tmp_path / "adapter"), tmp_path / "small"
     size = (adapted / "adapter.safetensors").stat().st_size / 1e6 + 0.1
-    done = pst("export", adapted, "--format", "adapter", "--size", size, "--output", output)
+    asked = ("--format", "adapter", "--size", size, *numbers, "--output", output)
+    done = pst("export", adapted, *asked)
     assert done.code == 0, done.err
     assert "100.0% of what changed is kept" in done.err
     theirs, ours = (locate(str(folder), Path).state() for folder in (adapted, output))
     for name, tensor in theirs.items():
-        torch.testing.assert_close(ours[name], tensor, atol=2e-3, rtol=1e-2)
+        torch.testing.assert_close(ours[name], tensor, atol=atol, rtol=1e-2)
+    assert pst("models", "verify", output).code == 0
 
 
 @pytest.mark.parametrize(
@@ -97,6 +132,8 @@ def test_an_adapter_is_exported_as_a_smaller_one_that_loads(pst, tmp_path, talki
     [
         (["--format", "adapter"], "goes with --size or --host"),
         (["--size", "1"], "goes with --size or --host"),
+        (["--quantization", "int8"], "is of CTranslate2, and of adapters int8"),
+        (["--format", "adapter", "--size", "1", "--quantization", "float16"], "of adapters int8"),
     ],
 )
 def test_size_and_adapter_belong_together(pst, tmp_path, options, said):

@@ -40,7 +40,8 @@ Quantization = Annotated[
     str | None,
     typer.Option(
         "--quantization",
-        help=f"With ctranslate2, one of {', '.join(QUANTIZATIONS)}; as the weights are if absent.",
+        help=f"With ctranslate2, one of {', '.join(QUANTIZATIONS)}; as the weights are if absent. "
+        "With adapter, int8: half the size.",
     ),
 ]
 Size = Annotated[
@@ -85,8 +86,9 @@ def export(
         raise UsageError("--format adapter goes with --size or --host, or both", hint=hint)
     if quantization:
         options.known(quantization, QUANTIZATIONS, "--quantization")
-        if not ctranslate2:
-            raise UsageError("--quantization is CTranslate2's", hint="add --format ctranslate2")
+        if not ctranslate2 and (format_name, quantization) != ("adapter", "int8"):
+            hint = "add --format ctranslate2, or make it --format adapter and int8"
+            raise UsageError("--quantization is of CTranslate2, and of adapters int8", hint=hint)
     numbers = options.known(dtype, DTYPES, "--dtype") if dtype else None
     from pst_cli import export as work  # loads torch
     from pst_cli import weights

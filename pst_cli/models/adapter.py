@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pst_cli.errors import ModelError, OutputError
+from pst_cli.models.compact import DOWN, UP, compact, restored
 from pst_cli.models.pruning.layers import SIDES, keep_heads, keep_layers
 from pst_cli.models.tensors import load_tensors, save_tensors
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 CONFIG, ADAPTER = "config.json", "adapter.safetensors"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 DIGITS = 12  # of a hash, where people read it
-DOWN, UP = ".lora_A", ".lora_B"  # (rank, inputs) and (outputs, rank), after a parameter's name
 EMBEDDING = "model.decoder.embed_tokens.weight"
 TIED = "proj_out.weight"  # the same tensor under another name
 
@@ -196,11 +196,13 @@ class Adapter:
     def save(self, folder: Path, dtype: torch.dtype = torch.float16) -> None:
         """Write both files; config.json comes last, and without it there is no adapter.
 
+        In int8 its matrices are, at half the size of float16; a LoRA pair hardly changes by it.
         Raises OutputError where the tensors cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.to("cpu", dtype) for name, tensor in self.tensors.items()}
-        _save(tensors, folder / ADAPTER)
+        eight = dtype == torch.int8
+        plain = {} if eight else {name: one.to("cpu", dtype) for name, one in self.tensors.items()}
+        _save(compact(self.tensors) if eight else plain, folder / ADAPTER)
         text = json.dumps(self._document(), indent=2, ensure_ascii=False)
         (folder / CONFIG).write_text(text + "\n", "utf-8")
 
@@ -220,7 +222,7 @@ class Adapter:
             raise ModelError(f"{folder} holds no adapter")
         model = read_json(folder / CONFIG)
         del model["pst"]["adapter"]
-        return cls(config, _tensors(folder / ADAPTER), model)
+        return cls(config, restored(_tensors(folder / ADAPTER)), model)
 
     @classmethod
     def between(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pst_cli.models.adapter import DOWN, UP
+from pst_cli.models.compact import DOWN, FLOAT, HALF, UP, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pst_cli.models.adapter import Adapter
-
-NUMBER = 2  # bytes; adapters are written in float16
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +37,10 @@ class _Change:
     def of(cls, change: Tensor) -> _Change:
         return cls(*torch.linalg.svd(change, full_matrices=False))
 
-    @property
-    def price(self) -> int:
+    def price(self, *, eight: bool) -> int:
         """Bytes for each direction that is kept."""
-        return NUMBER * (len(self.left) + self.right.shape[1])
+        numbers = len(self.left) + self.right.shape[1]
+        return numbers + 2 * FLOAT if eight else HALF * numbers
 
     def pair(self, rank: int) -> tuple[Tensor, Tensor]:
         """(rank, inputs) and (outputs, rank), of about the same size: float16 holds both."""
@@ -50,12 +48,15 @@ class _Change:
         return root[:, None] * self.right[:rank], self.left[:, :rank] * root
 
 
-def slim(adapter: Adapter, host: Mapping[str, Tensor], size: int) -> Slimmed:
-    """`adapter` in at most `size` bytes of tensors, as near to itself as that allows.
+def slim(
+    adapter: Adapter, host: Mapping[str, Tensor], room: int, *, eight: bool = False
+) -> Slimmed:
+    """`adapter` in at most `room` bytes of tensors, as near to itself as that allows.
 
-    Matrices that it replaces become LoRA pairs (Eckart and Young, 1936); which directions stay is
-    decided over all of them, by what each takes away from the distance for its bytes. What is no
-    matrix, and pairs that are there already, stay as they are; they count.
+    They are in float16, with `eight` matrices in 8 bits. Matrices that it replaces become
+    LoRA pairs (Eckart and Young, 1936); which directions stay is decided over all of them, by what
+    each takes away from the distance for its bytes. What is no matrix, and pairs that are there
+    already, stay as they are; they count.
     """
     beneath = adapter.beneath(host)
     whole = {
@@ -65,8 +66,8 @@ def slim(adapter: Adapter, host: Mapping[str, Tensor], size: int) -> Slimmed:
     }
     changes = {name: _Change.of(change) for name, change in whole.items()}
     rest = {name: tensor for name, tensor in adapter.tensors.items() if name not in changes}
-    room = size - NUMBER * sum(tensor.numel() for tensor in rest.values())
-    ranks = _ranks(changes, room)
+    room -= sum(size(name, tensor, eight=eight) for name, tensor in rest.items())
+    ranks = _ranks(changes, {name: one.price(eight=eight) for name, one in changes.items()}, room)
     for name, rank in ranks.items():
         if rank:
             rest[name + DOWN], rest[name + UP] = changes[name].pair(rank)
@@ -76,11 +77,11 @@ def slim(adapter: Adapter, host: Mapping[str, Tensor], size: int) -> Slimmed:
     return Slimmed(replace(adapter, tensors=rest), left / every if every else 1.0)
 
 
-def _ranks(changes: Mapping[str, _Change], room: int) -> dict[str, int]:
+def _ranks(changes: Mapping[str, _Change], prices: Mapping[str, int], room: int) -> dict[str, int]:
     """How many directions of each change fit into `room` bytes, the best bargains first."""
     offers = sorted(
         (
-            (float(value) ** 2 / change.price, name)
+            (float(value) ** 2 / prices[name], name)
             for name, change in changes.items()
             for value in change.values
         ),
@@ -88,8 +89,8 @@ def _ranks(changes: Mapping[str, _Change], room: int) -> dict[str, int]:
     )
     ranks = dict.fromkeys(changes, 0)
     for gain, name in offers:
-        if changes[name].price > room or not gain:
+        if prices[name] > room or not gain:
             break
         ranks[name] += 1
-        room -= changes[name].price
+        room -= prices[name]
     return ranks

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from pst_cli.errors import UsageError
-from pst_cli.models.adapter import DOWN, TIED, UP, Adapter, AdapterConfig
+from pst_cli.models.adapter import TIED, Adapter, AdapterConfig
+from pst_cli.models.compact import DOWN, UP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
