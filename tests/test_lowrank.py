@@ -10,9 +10,11 @@ from adapters import write_adapter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pst_cli.models.adapter import Adapter, AdapterConfig
+from pst_cli.errors import ModelError
+from pst_cli.models.adapter import ADAPTER, Adapter, AdapterConfig
 from pst_cli.models.compact import DOWN, UP, compact, restored
 from pst_cli.models.lowrank import slim
+from pst_cli.models.tensors import load_tensors, save_tensors
 from pst_cli.weights import locate
 
 torch.set_num_threads(1)  # tensors this small only lose by sharing
@@ -101,6 +103,17 @@ def test_what_was_once_in_8_bits_stays_as_it_is():
     twice = restored(compact(once))
     for name, tensor in once.items():
         torch.testing.assert_close(twice[name], tensor, rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize("scale", [None, torch.ones(3)])
+def test_8_bits_without_their_scale_are_refused(tmp_path, scale):
+    adapter, _ = changed(5, {"wide": 6})
+    adapter.save(tmp_path, torch.int8)
+    tensors = load_tensors(tmp_path / ADAPTER)
+    del tensors["wide.scale"]
+    save_tensors(tensors | ({} if scale is None else {"wide.scale": scale}), tmp_path / ADAPTER)
+    with pytest.raises(ModelError, match="a scale is amiss"):
+        Adapter.load(tmp_path)
 
 
 def test_pairs_that_are_there_already_stay_as_they_are():

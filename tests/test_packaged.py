@@ -18,7 +18,6 @@ from pst_cli.models.adapter import Adapter
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig
 from pst_cli.models.pruning.layers import LAYER
-from pst_cli.store import shipped
 from pst_cli.weights import Checkpoint, locate
 
 REALLY = {folder.name: folder for folder in drafters.PACKAGED.glob("[!._]*/")}
@@ -128,15 +127,14 @@ def test_a_student_in_the_package_drafts_for_its_teacher_and_for_nobody_else(
     assert rows[1]["exact_match_tokens"] == 1.0
 
 
-def test_a_student_with_a_name_of_its_own_drafts_for_its_teacher_too(
-    package, student, host, talking_checkpoint, tmp_path, monkeypatch
+def test_a_student_is_of_no_use_to_what_is_as_small(
+    package, student, host, talking_checkpoint, tmp_path
 ):
-    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "shipped")
-    fast = Path(shutil.move(student, tmp_path / "shipped" / "talking-fast"))
-    assert own_drafters(host, talking_checkpoint) == {"speculative": fast}
-    small = Checkpoint(fast, talking_checkpoint).load("cpu", torch.float32)
-    assert small.lineage[1] == host.fingerprint
-    assert own_drafters(small, fast) == {}  # what is as large as itself is of no use to it
+    twin = Path(shutil.copytree(student, tmp_path / "twin"))
+    small = Checkpoint(twin, talking_checkpoint).load("cpu", torch.float32)
+    assert host.fingerprint in small.lineage
+    assert own_drafters(host, talking_checkpoint) == {"speculative": student}
+    assert own_drafters(small, twin) == {}
 
 
 def test_a_student_beside_the_weights_comes_before_the_packages(

@@ -23,7 +23,7 @@ from pst_cli.commands.bench import BenchOptions
 from pst_cli.commands.evaluate import EvaluateOptions
 from pst_cli.commands.translate import TranslateOptions
 from pst_cli.errors import StoreError, UsageError
-from pst_cli.models.adapter import read_adapter_config
+from pst_cli.models.adapter import Adapter, read_adapter_config
 from pst_cli.models.host import ability, declared
 from pst_cli.store import hub, layout, names, shelf, shipped
 
@@ -446,6 +446,14 @@ def test_what_is_shipped_is_asked_for_by_name_and_what_translates_is_shipped():
     assert set(REALLY) <= set(options.NAMES)
     assert options.TRANSLATOR in REALLY
     assert options.TRANSCRIBER in names.KNOWN
+
+
+@pytest.mark.parametrize("name", [name for name in REALLY if name.endswith("-fast")])
+def test_a_fast_one_is_a_student_of_the_one_it_is_named_after(name):
+    fast, teacher = (Adapter.load(REALLY[one]) for one in (name, name.removesuffix("-fast")))
+    assert fast.model["pst"]["teacher"] == teacher.fingerprint
+    assert fast.model["decoder_layers"] < teacher.model["decoder_layers"]
+    assert fast.config.sha256 == teacher.config.sha256
 
 
 def test_the_page_names_the_default_model():

@@ -15,7 +15,7 @@ from pst_cli.types import LANGUAGES
 CODES = ", ".join(LANGUAGES)
 AUTO = "auto"  # the model that is best at what is asked for; see `model_for`
 TRANSLATOR, TRANSCRIBER = "base-m2m", "base"
-NAMES = ("base-m2m", "base-own", "tiny", "base", "small", "medium", "large-v3")
+NAMES = ("base-m2m", "base-m2m-fast", "base-own", "tiny", "base", "small", "medium", "large-v3")
 MODELS = ", ".join(NAMES)
 DECODINGS = ("auto", "plain", "speculative", "kvspn", "medusa")
 CONTEXTS = ("auto", "own", "full")

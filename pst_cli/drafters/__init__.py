@@ -10,7 +10,6 @@ from pst_cli.models.adapter import CONFIG, read_json
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig, read_config
 from pst_cli.models.vocabularies import ANYTHING, Vocabularies
-from pst_cli.store import shipped
 
 if TYPE_CHECKING:
     from pst_cli.models.host import Host
@@ -24,8 +23,7 @@ def own_drafters(host: Host, path: Path) -> dict[str, Path]:
     """The drafters that belong to `host`, each under the method of decoding that it is for.
 
     They lie in directories named after their kind, beside the host's weights in `path`; or in the
-    package, where they are known by the fingerprint of the host that they were made for, as the
-    adapters with names are that make small models of larger ones.
+    package, where they are known by the fingerprint of the host that they were made for.
     """
     beside = {kind: path / kind for kind in NETWORKS if network_kind(path / kind) == kind}
     if (path / STUDENT / CONFIG).is_file():
@@ -36,8 +34,7 @@ def own_drafters(host: Host, path: Path) -> dict[str, Path]:
 def _packaged(host: Host) -> dict[str, Path]:
     """Those made for `host`, or else for the one that it was adapted from."""
     found: dict[str, tuple[int, Path]] = {}
-    named = (shipped.FOLDER / name for name in shipped.names())
-    for folder in (*sorted(PACKAGED.glob("[!._]*/")), *named):
+    for folder in sorted(PACKAGED.glob("[!._]*/")):
         network = read_config(folder)
         if network is None:
             kind, whose = "speculative", teacher(folder, host)

@@ -73,8 +73,7 @@ class AdapterConfig:
     sha256: str  # the host's fingerprint
     ability: str | None = None  # as config.json declares it; None: whatever the host can do
     context: str | None = None  # as config.json declares it; None: whatever the host was taught
-    layers: Mapping[str, Sequence[int]] = field(default_factory=dict)  # that stay, of a side's; see
-    # `Adapter.beneath`
+    layers: Mapping[str, Sequence[int]] = field(default_factory=dict)  # that stay, by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +221,12 @@ class Adapter:
             raise ModelError(f"{folder} holds no adapter")
         model = read_json(folder / CONFIG)
         del model["pst"]["adapter"]
-        return cls(config, restored(_tensors(folder / ADAPTER)), model)
+        try:
+            return cls(config, restored(_tensors(folder / ADAPTER)), model)
+        except (KeyError, RuntimeError) as error:
+            raise ModelError(
+                f"{folder / ADAPTER} does not load: a scale is amiss: {error}"
+            ) from error
 
     @classmethod
     def between(
