@@ -70,7 +70,8 @@ class Checkpoint:
     def generation(self) -> dict[str, Any]:
         """The model's generation_config.json, of the merged one where it is an adapter."""
         generation = read_json(self.host / GENERATION)
-        return Adapter.load(self.adapter).generation(generation) if self.adapter else generation
+        link = read_adapter_config(self.path)
+        return link.generation(generation) if link else generation
 
     def state(self, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
         """The whole weights, in `dtype` or the host's own, the adapter merged.

@@ -16,7 +16,7 @@ from pst_cli.commands.scoreboard import Board, scoreboard
 from pst_cli.data.manifest import Utterance, read_manifest
 from pst_cli.errors import EXIT_FAILED, EXIT_OK
 from pst_cli.evaluate.page import Making, draw, page, put
-from pst_cli.evaluate.record import Record, digest
+from pst_cli.evaluate.record import Header, Record, digest
 from pst_cli.evaluate.report import Report, Speed, pairs, rows
 from pst_cli.evaluate.run import TimedTranslator, translated
 from pst_cli.evaluate.tasks import Choice, Task, choose_tasks, directions, named, split_able, unsaid
@@ -42,8 +42,10 @@ def execute(request: EvaluateOptions) -> int:
         tasks = _able(tasks, checkpoint, request, board)
         _tell_silent(utterances, board)
         translator = timed_translator(checkpoint, request, board.say, fallback=request.fallback)
-        decided = {**header(request, translator), "fallback": request.fallback}
-        with Record(request.hypotheses, decided if request.hypotheses else {}) as record:
+        decided: Header = {}
+        if request.hypotheses:  # weights are read for it
+            decided = {**header(request, translator), "fallback": request.fallback}
+        with Record(request.hypotheses, decided) as record:
             speed = _translate(tasks, translator, record, board)
         report = _report(tasks, record, request, translator)
         found = _times(tasks, record, request, translator, board)

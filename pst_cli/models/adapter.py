@@ -75,6 +75,11 @@ class AdapterConfig:
     context: str | None = None  # as config.json declares it; None: whatever the host was taught
     layers: Mapping[str, Sequence[int]] = field(default_factory=dict)  # that stay, by side
 
+    def generation(self, host: Mapping[str, Any]) -> dict[str, Any]:
+        """The merged model's generation_config.json, of its host's."""
+        kept = self.layers.get("decoder")
+        return keep_heads(host, kept) if kept else dict(host)
+
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
@@ -139,11 +144,6 @@ class Adapter:
             if count is not None:
                 host = keep_layers(host, side, self.config.layers.get(side, range(count)))
         return dict(host)
-
-    def generation(self, host: Mapping[str, Any]) -> dict[str, Any]:
-        """The merged model's generation_config.json, of its host's."""
-        kept = self.config.layers.get("decoder")
-        return keep_heads(host, kept) if kept else dict(host)
 
     def apply(self, state: MutableMapping[str, Tensor]) -> None:
         """Merge into `state`, a host's, in float32; every tensor keeps its numbers' type.

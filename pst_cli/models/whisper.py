@@ -87,7 +87,7 @@ def read_whisper(path: Path, adapter: Path | None = None) -> Whisper:
         raise unfit(path, f"{TOKENIZER}: {error}") from error
     generation = read_json(path / GENERATION)
     if change:
-        generation = change.generation(generation)
+        generation = change.config.generation(generation)
     return Whisper(shape, weights, tokenizer, generation)
 
 
