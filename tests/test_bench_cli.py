@@ -90,7 +90,7 @@ def test_tables_are_data_and_stand_on_stdout(bench, speech, talking_checkpoint, 
 
 
 def test_imitated_numbers_are_told_beside_the_table(bench, speech, talking_checkpoint, monkeypatch):
-    monkeypatch.setattr("pst_cli.models.device._multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr("pst_cli.models.device.multiplies_bfloat16", lambda: False)
     shown = run(bench, speech, talking_checkpoint, "--dtype", "bfloat16", "--methods", "plain")
     assert shown.code == 0, shown.err
     assert "--dtype float32 is faster" in shown.err

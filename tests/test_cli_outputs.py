@@ -34,7 +34,7 @@ def test_one_stderr_line_names_model_device_dtype_and_decoding(translate, talkin
 
 
 def test_a_processor_that_only_imitates_bfloat16_is_told_to_be_slow_at_it(translate, monkeypatch):
-    monkeypatch.setattr("pst_cli.models.device._multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr("pst_cli.models.device.multiplies_bfloat16", lambda: False)
     done = translate("clip.wav", "--device", "cpu", "--dtype", "bfloat16")
     assert (done.code, done.out) == (0, f"{SENTENCE}\n")
     assert "--dtype float32 is faster" in done.err

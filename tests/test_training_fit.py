@@ -30,7 +30,7 @@ from pst_cli.errors import OutputError, TrainingError, UsageError
 from pst_cli.models.forced import Heard, TextEncoder
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig
-from pst_cli.training import checkpoints
+from pst_cli.training import checkpoints, place
 from pst_cli.training.clips import single
 from pst_cli.training.examples import renderings
 from pst_cli.training.fit import Fit
@@ -189,6 +189,25 @@ def test_a_batch_that_processes_cannot_share_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(learner, "part_of", lambda accelerator: Part(0, 3))
     with pytest.raises(UsageError, match="--batch-size 4 cannot be shared by 3 processes"):
         Fit(host_lesson(), course(), settings(4), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "cuda", "native", "chosen"),
+    [
+        ("auto", "auto", True, False, "bfloat16"),
+        ("auto", "auto", False, True, "float32"),  # Apple's
+        ("auto", "cpu", True, False, "float32"),
+        ("auto", "cpu", False, True, "bfloat16"),
+        ("float32", "cpu", True, True, "float32"),
+        ("bfloat16", "cpu", False, False, "bfloat16"),
+    ],
+)
+def test_a_run_computes_in_what_its_device_is_quickest_at(
+    monkeypatch, asked, device, cuda, native, chosen
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(place, "multiplies_bfloat16", lambda: native)
+    assert place.best_precision(asked, device) == chosen
 
 
 def test_groups_that_fit_in_memory_change_nothing(tmp_path):

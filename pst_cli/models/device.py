@@ -59,7 +59,7 @@ def choose_dtype(name: str, device: str) -> torch.dtype:
     if name == "auto":
         if device != "cpu":
             return torch.float16
-        return torch.bfloat16 if _multiplies_bfloat16() else torch.float32
+        return torch.bfloat16 if multiplies_bfloat16() else torch.float32
     if name not in DTYPES:
         choices = ", ".join(["auto", *DTYPES])
         raise UsageError(f"--dtype {name}: not a number format", hint=f"one of {choices}")
@@ -71,9 +71,10 @@ def choose_dtype(name: str, device: str) -> torch.dtype:
 
 def emulates(place: Place) -> bool:
     """Whether a processor computes in numbers that it does not know itself, which is slow."""
-    return place.device == "cpu" and place.dtype == torch.bfloat16 and not _multiplies_bfloat16()
+    return place.device == "cpu" and place.dtype == torch.bfloat16 and not multiplies_bfloat16()
 
 
-def _multiplies_bfloat16() -> bool:
+def multiplies_bfloat16() -> bool:
+    """Whether this processor knows bfloat16 itself (AVX-512 BF16, AMX); others emulate it."""
     able = torch.cpu.get_capabilities()
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))

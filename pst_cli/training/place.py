@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from pst_cli.errors import UsageError
+from pst_cli.models.device import multiplies_bfloat16
 from pst_cli.training.course import Part
 
 if TYPE_CHECKING:
@@ -50,8 +51,12 @@ def best_device(asked: str) -> str:
     return asked if faster else "cpu"
 
 
-def best_precision(asked: str) -> Precision:
-    """For "auto" bfloat16 on CUDA, float32 elsewhere, where it is hardly slower and is exact."""
+def best_precision(asked: str, device: str) -> Precision:
+    """For "auto" bfloat16 where `device`, as `best_device` has it, multiplies in it; else float32.
+
+    That is CUDA, and processors with AVX-512 BF16 or AMX, where base learns 1.5 times as fast.
+    """
     if asked == "auto":
-        return "bfloat16" if torch.cuda.is_available() else "float32"
+        able = multiplies_bfloat16() if device == "cpu" else torch.cuda.is_available()
+        return "bfloat16" if able else "float32"
     return "bfloat16" if asked == "bfloat16" else "float32"

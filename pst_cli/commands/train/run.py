@@ -89,7 +89,7 @@ def _order(given: TrainOptions) -> Order:
         warm_up=given.warm_up,
         weight_decay=given.weight_decay,
         clip=given.clip,
-        precision=best_precision(given.precision),
+        precision=best_precision(given.precision, best_device(given.device)),
     )
     settings = Settings(
         steps=given.steps,
