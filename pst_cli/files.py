@@ -72,7 +72,7 @@ def _file_work(wanted: Wanted, audio: AudioStream, worker: Worker) -> Iterator[W
     asked = {to: tuple(prompt(host.tokens, host.ability, to, source)) for to in targets}
 
     def rows(window: Window, states: Encoded | None = None) -> tuple[Job, ...]:
-        return tuple(Job(wanted.file, window, asked[to], states, to) for to in targets)
+        return tuple(Job(wanted.file, window, asked[to], states, source, to) for to in targets)
 
     for window, states in zip(heard, encoded, strict=True):
         yield rows(window, states)

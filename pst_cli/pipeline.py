@@ -79,13 +79,22 @@ Event = Opened | Heard | Finished | Failed | Note
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One window to decode into one language; `encoded`, one row, where that was already done."""
+    """One window to decode into one language; `encoded`, one row, where that was already done.
+
+    Languages are for guards and for who reads the events; the prompt is what the host is asked.
+    """
 
     file: Path
     window: Window
     prompt: tuple[int, ...]
     encoded: Encoded | None = None
-    target: str = ""  # for who reads the events; the prompt is what the host is asked
+    source: str | None = None  # None: unknown
+    target: str = ""
+
+    @property
+    def translated(self) -> str | None:
+        """The language that it is translated into; None where it is transcribed."""
+        return None if self.target in ("", self.source) else self.target
 
 
 Waiting: TypeAlias = "tuple[Job, ...] | Event"
@@ -192,7 +201,8 @@ class Worker:
 
     def _batch(self, jobs: Sequence[Job], *, once: bool = False) -> list[Timed]:
         encoded = Encoded.join([job.encoded for job in jobs if job.encoded is not None])
-        judged = self.translator.decode(encoded, [job.prompt for job in jobs], once=once)
+        prompts, languages = [job.prompt for job in jobs], [job.translated for job in jobs]
+        judged = self.translator.decode(encoded, prompts, languages, once=once)
         times = self.translator.times(encoded, [job.window for job in jobs], judged)
         return list(zip(judged, times, strict=True))
 

@@ -84,9 +84,17 @@ class Translator:
         return [found[row] for row in range(len(windows))]
 
     def decode(
-        self, encoded: Encoded, prompts: Sequence[Sequence[int]], *, once: bool = False
+        self,
+        encoded: Encoded,
+        prompts: Sequence[Sequence[int]],
+        languages: Sequence[str | None],
+        *,
+        once: bool = False,
     ) -> list[Judged]:
-        """Decode rows, guarded; `once`: at the first temperature alone, whatever guards say."""
+        """Decode rows, guarded; `once`: at the first temperature alone, whatever guards say.
+
+        `languages` are what each is translated into, and so must be in; None: no matter.
+        """
         guards = self.options.guards
         if once:
             guards = replace(guards, temperatures=guards.temperatures[:1])
@@ -94,7 +102,7 @@ class Translator:
         def attempt(rows: Sequence[int], temperature: float) -> list[Decoded]:
             return self._attempt(encoded[list(rows)], [prompts[row] for row in rows], temperature)
 
-        return decode_guarded(len(prompts), attempt, self.host.text, guards)
+        return decode_guarded(languages, attempt, self.host.text, guards)
 
     def _attempt(
         self, heard: Encoded, prompts: Sequence[Sequence[int]], temperature: float

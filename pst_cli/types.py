@@ -55,9 +55,10 @@ class Window:
 class Segment:
     """One stretch of decoded text; times in file seconds.
 
-    `flags` names the guards that found it doubtful ("repetition", "low-probability"); the
-    figures are those of the window it came from. `marks` say when places inside `text` are spoken,
-    as (characters before it, seconds in the file), both rising; empty where nobody asked.
+    `flags` names the guards that found it doubtful ("repetition", "low-probability",
+    "other-language"); they and the figures are those of the window it came from. `marks` say when
+    places inside `text` are spoken, as (characters before it, seconds in the file), both rising;
+    empty where nobody asked.
     """
 
     start: float

@@ -490,7 +490,7 @@ def test_the_translator_searches_at_temperature_nought_and_samples_above(beams):
     host = ScriptedCheckpoint(ending(0.0))
     translator = Translator(host, Options(guards=strict, beams=beams))
     translator.rules = RULES
-    translator.decode(HEARD, [PROMPT] * 2)
+    translator.decode(HEARD, [PROMPT] * 2, [None] * 2)
     assert host.opened == [beams, 1]
 
 
@@ -499,6 +499,6 @@ def test_the_translator_says_what_the_search_finds():
     guards = Guards(temperatures=(0.0,))
     translator = Translator(host, Options(guards=guards, beams=3))
     translator.rules = RULES
-    judged = translator.decode(HEARD, [PROMPT] * 2)
+    judged = translator.decode(HEARD, [PROMPT] * 2, [None] * 2)
     for window, one in enumerate(judged):
         check(one.decoded, slow(window, sharp, RULES, 20, 3))

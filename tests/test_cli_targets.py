@@ -167,6 +167,16 @@ def test_doubtful_segments_name_their_language_where_there_are_several(translate
     assert "clip.wav at 0:00: " in translate("clip.wav", to="en").err
 
 
+def test_what_is_not_in_the_language_asked_for_is_listed_and_a_transcript_is_not(
+    translate, monkeypatch
+):
+    monkeypatch.setattr("pst_cli.language.LONG", len("Theparasitespeaks"))
+    said = f"doubtful (other-language): clip.wav at 0:00: {SENTENCE}"
+    assert said in translate("clip.wav", to="fr").err
+    assert "doubtful" not in translate("clip.wav", to="en").err
+    assert "doubtful" not in translate("clip.wav", "--from", "fr", to="fr").err
+
+
 # Bilingual
 
 

@@ -318,10 +318,10 @@ def test_a_batch_of_any_lengths_is_judged_and_voted_on_as_its_windows_alone(host
     windows = [window(seconds, seed) for seed, seconds in enumerate((4.0, 0.3, 1.5))]
     prompt = [host.tokens.start, host.tokens.languages["en"], host.tokens.transcribe]
     heard = translator.encode(windows)
-    together = translator.decode(Encoded.join(heard), [prompt] * 3)
+    together = translator.decode(Encoded.join(heard), [prompt] * 3, [None] * 3)
     every = translator.host.language_scores(*scored(Encoded.join(heard)))
     for one, alone, scores in zip(together, heard, every, strict=True):
-        (expected,) = translator.decode(alone, [prompt])
+        (expected,) = translator.decode(alone, [prompt], [None])
         assert one.decoded.tokens == expected.decoded.tokens
         assert torch.allclose(scores, host.language_scores(*scored(alone))[0], atol=1e-4)
 
@@ -402,8 +402,8 @@ def doubted(monkeypatch):
     """Every second row that is decoded at one temperature alone seems to repeat itself."""
     found, original = [], Translator.decode
 
-    def decode(self, encoded, prompts, *, once=False):
-        judged = original(self, encoded, prompts, once=once)
+    def decode(self, encoded, prompts, languages, *, once=False):
+        judged = original(self, encoded, prompts, languages, once=once)
         for row in range(len(judged)) if once else ():
             found.append(len(found) % 2 == 0)
             if found[-1]:

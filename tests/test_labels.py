@@ -196,8 +196,8 @@ def doubt(monkeypatch):
     original = Translator.decode
 
     def spoil(*places, **changes):
-        def decode(self, encoded, prompts, **options):
-            rows = enumerate(original(self, encoded, prompts, **options))
+        def decode(self, encoded, prompts, languages, **options):
+            rows = enumerate(original(self, encoded, prompts, languages, **options))
             return [replace(one, **changes) if row in places else one for row, one in rows]
 
         monkeypatch.setattr(Translator, "decode", decode)
@@ -282,11 +282,11 @@ def test_sound_is_heard_once_for_all_languages(label, manifest, tmp_path, monkey
 def test_a_run_that_was_stopped_goes_on(label, manifest, tmp_path, monkeypatch):
     calls, original = [], Translator.decode
 
-    def interrupted(self, encoded, prompts, **options):
+    def interrupted(self, encoded, prompts, languages, **options):
         calls.append(prompts)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return original(self, encoded, prompts, **options)
+        return original(self, encoded, prompts, languages, **options)
 
     monkeypatch.setattr(Translator, "decode", interrupted)
     given = (manifest, "--to", "en", "--batch-size", 1)

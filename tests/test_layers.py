@@ -15,6 +15,7 @@ LAYERS = {  # first name below pst_cli -> layer
     "types": 0,
     "errors": 0,
     "console": 0,
+    "language": 1,
     "models": 1,
     "store": 1,
     "audio": 1,
@@ -77,7 +78,7 @@ HOMES = {  # outside library -> who may import it
     "faster_whisper": {"bench"},
     "ctranslate2": {"bench", "export"},
     "jiwer": {"evaluate"},
-    "py3langid": {"evaluate"},
+    "py3langid": {"language"},
     "accelerate": {"training"},
     "peft": {"training"},
     "pysubs2": {"subtitles"},
@@ -146,7 +147,9 @@ INTIMATE = {"kvspn", "draft_model", "saying"}  # drafters that live on a model, 
 
 @pytest.mark.parametrize("path", [p for p in FILES if part(p) == "decoding"], ids=name)
 def test_the_engine_knows_the_host_by_its_protocol_alone(path):
-    known = {"decoding", "types", "errors"} | ({"models"} if path.stem in INTIMATE else set())
+    known = {"decoding", "types", "errors", "language"}
+    if path.stem in INTIMATE:
+        known |= {"models"}
     assert inner(path) <= known
 
 

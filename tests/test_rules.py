@@ -219,7 +219,7 @@ def test_only_rows_that_break_a_guard_are_decoded_again():
         sure = {0: 0.0, 1: 0.4, 2: 9.0}
         return [decoded([5], logprob=-0.1 if temperature >= sure[row] else -9.0) for row in rows]
 
-    judged = decode_guarded(3, attempt, lambda tokens: "words", Guards())
+    judged = decode_guarded([None] * 3, attempt, lambda tokens: "words", Guards())
     temperatures = [(len(rows), temperature) for rows, temperature in attempts]
     assert temperatures == [(3, 0.0), (2, 0.2), (2, 0.4), (1, 0.6), (1, 0.8), (1, 1.0)]
     assert [one.temperature for one in judged] == [0.0, 0.4, 0.0]
@@ -235,6 +235,42 @@ def test_where_no_attempt_passes_the_likeliest_that_does_not_repeat_itself_stand
     def text(row):
         return "and so " * 40 if row == [0] else "words"
 
-    (judged,) = decode_guarded(1, attempt, text, Guards())
+    (judged,) = decode_guarded([None], attempt, text, Guards())
     assert judged.temperature == 0.4
     assert judged.flags == ("low-probability",)
+
+
+ENGLISH = "Ask not what your country can do for you."
+FRENCH = "Ne demandez pas ce que votre pays peut faire pour vous."
+
+
+def said_in(*texts):
+    """Attempts that say each of `texts` in turn, the later the less likely."""
+    left = iter(enumerate(texts))
+
+    def attempt(rows, temperature):
+        index, _ = next(left)
+        return [decoded([index], logprob=-0.1 * (index + 1)) for _ in rows]
+
+    return attempt, lambda row: texts[row[0]]
+
+
+def test_what_was_left_in_another_language_is_decoded_again():
+    (judged,) = decode_guarded(["fr"], *said_in(ENGLISH, FRENCH + " " + ENGLISH, FRENCH), Guards())
+    assert (judged.text, judged.temperature, judged.flags) == (FRENCH, 0.4, ())
+
+
+def test_nobody_minds_the_language_of_what_is_only_transcribed():
+    (judged,) = decode_guarded([None], *said_in(ENGLISH, FRENCH), Guards())
+    assert (judged.text, judged.flags) == (ENGLISH, ())
+
+
+def test_what_never_gets_into_the_language_asked_for_stands_flagged():
+    (judged,) = decode_guarded(["fr"], *said_in(*[ENGLISH] * 6), Guards())
+    assert (judged.temperature, judged.flags) == (0.0, ("other-language",))
+
+
+def test_a_doubtful_attempt_in_the_language_asked_for_is_better_than_a_sure_one_in_another():
+    guards = Guards(average_logprob=-0.07, temperatures=(0.0, 0.2))  # per token, the end too
+    (judged,) = decode_guarded(["fr"], *said_in(ENGLISH, FRENCH), guards)
+    assert (judged.text, judged.flags) == (FRENCH, ("low-probability",))

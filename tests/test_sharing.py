@@ -144,5 +144,5 @@ def test_a_translator_shares_windows_unless_it_searches(tiny_checkpoint, monkeyp
     prompts = [
         [host.tokens.start, host.tokens.languages[name], host.tokens.transcribe] for name in names
     ]
-    assert len(translator.decode(Encoded.join([heard] * 3), prompts)) == 3
+    assert len(translator.decode(Encoded.join([heard] * 3), prompts, [None] * 3)) == 3
     assert opened == [1 if beams == 1 else 3]

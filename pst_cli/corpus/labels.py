@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from pst_cli.corpus.sentences import fit
 from pst_cli.data.texts import normalised, wrong_script
 from pst_cli.errors import DataError, UsageError
-from pst_cli.evaluate.language import is_in
 from pst_cli.evaluate.run import Said, translated
 from pst_cli.evaluate.tasks import Task, directions, named, narrowed, split_able
+from pst_cli.language import is_in
 from pst_cli.models.prompts import untrained
 from pst_cli.types import LANGUAGES
 

@@ -3,7 +3,8 @@
 Thresholds and order are openai/whisper's (transcribe.py, decode_with_fallback). Where no attempt
 passes it lets the last and hottest one stand; here the likeliest that does not repeat itself does,
 as in faster-whisper, for that is mostly the greedy one: a stock host asked for a language it was
-not trained for guesses all the time, and sampling only makes it worse.
+not trained for guesses all the time, and sampling only makes it worse. One guard is pst's own: no
+sentence of a translation may be in another language. What is left as it was spoken is said surely.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pst_cli.language import strays
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 REPETITION = "repetition"
 LOW_PROBABILITY = "low-probability"
+OTHER_LANGUAGE = "other-language"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +58,46 @@ def compression_ratio(text: str) -> float:
     return len(data) / len(zlib.compress(data)) if data else 1.0
 
 
-def judge(decoded: Decoded, text: str, temperature: float, guards: Guards) -> Judged:
-    """What the guards say of one decoded row."""
+def judge(
+    decoded: Decoded, text: str, temperature: float, guards: Guards, language: str | None = None
+) -> Judged:
+    """What the guards say of one decoded row, all of which is to be in `language`, if any."""
     ratio = compression_ratio(text)
     guessing = decoded.average_logprob < guards.average_logprob
     silent = guessing and decoded.no_speech_probability > guards.no_speech_probability
-    flags = [REPETITION] * (ratio > guards.compression_ratio) + [LOW_PROBABILITY] * guessing
-    return Judged(decoded, text, temperature, ratio, silent, tuple(flags))
+    found = {
+        REPETITION: ratio > guards.compression_ratio,
+        LOW_PROBABILITY: guessing,
+        OTHER_LANGUAGE: language is not None and strays(text, language),
+    }
+    flags = tuple(flag for flag, raised in found.items() if raised)
+    return Judged(decoded, text, temperature, ratio, silent, flags)
 
 
 def decode_guarded(
-    rows: int,
+    languages: Sequence[str | None],
     attempt: Callable[[Sequence[int], float], Sequence[Decoded]],
     text: Callable[[Sequence[int]], str],
     guards: Guards,
 ) -> list[Judged]:
-    """Decode `rows` rows, those that break a guard again at each next temperature.
+    """Decode rows, those that break a guard again at each next temperature.
 
-    attempt(indices, temperature) decodes the rows named. Where none passes, the best stands,
-    flagged.
+    `languages` are what each row is to be translated into; None: no matter. attempt(indices,
+    temperature) decodes the rows named. Where none passes, the best stands, flagged.
     """
-    attempts: list[list[Judged]] = [[] for _ in range(rows)]
-    todo = list(range(rows))
+    attempts: list[list[Judged]] = [[] for _ in languages]
+    todo = list(range(len(languages)))
     for temperature in guards.temperatures:
         for index, decoded in zip(todo, attempt(todo, temperature), strict=True):
-            attempts[index].append(judge(decoded, text(decoded.tokens), temperature, guards))
+            said = text(decoded.tokens)
+            attempts[index].append(judge(decoded, said, temperature, guards, languages[index]))
         todo = [index for index in todo if not attempts[index][-1].passes]
         if not todo:
             break
     return [max(judged, key=_merit) for judged in attempts]
 
 
-def _merit(judged: Judged) -> tuple[bool, bool, float]:
+def _merit(judged: Judged) -> tuple[bool, bool, bool, float]:
     """What makes one attempt better than another, the weightiest first."""
-    loops = REPETITION in judged.flags
-    return judged.passes, not loops, judged.decoded.average_logprob
+    loops, strayed = REPETITION in judged.flags, OTHER_LANGUAGE in judged.flags
+    return judged.passes, not loops, not strayed, judged.decoded.average_logprob

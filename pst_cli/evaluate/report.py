@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from pst_cli.evaluate import language
+from pst_cli import language
 from pst_cli.evaluate.recognition import error_rates, signature
 from pst_cli.evaluate.scores import score
 from pst_cli.evaluate.tasks import directions

@@ -79,10 +79,15 @@ class TimedTranslator(Translator):
             return super().encode(windows, context)
 
     def decode(
-        self, encoded: Encoded, prompts: Sequence[Sequence[int]], *, once: bool = False
+        self,
+        encoded: Encoded,
+        prompts: Sequence[Sequence[int]],
+        languages: Sequence[str | None],
+        *,
+        once: bool = False,
     ) -> list[Judged]:
         with self._watch.running("decode"):
-            judged = super().decode(encoded, prompts, once=once)
+            judged = super().decode(encoded, prompts, languages, once=once)
         self.tokens += sum(len(one.decoded.tokens) for one in judged)
         return judged
 
@@ -168,7 +173,7 @@ def _units(clip: _Clip, heard: Sequence[Encoded], share: float, host: Host) -> I
     for target in references:
         asked = tuple(prompt(host.tokens, host.ability, target, utterance.language))
         jobs = tuple(
-            Job(utterance.audio, window, asked, states)
+            Job(utterance.audio, window, asked, states, utterance.language, target)
             for window, states in zip(clip.windows, heard, strict=True)
         )
         yield _Unit(clip, target, jobs, share * len(jobs) / len(references))

@@ -137,7 +137,7 @@ def _batch(clips: Sequence[Clip], wanted: Sequence[Direction], run: Worker) -> I
             if source == clip.language and audio is not None:
                 tokens = tuple(prompt(host.tokens, host.ability, target, source))
                 asked.append((clip, (source, target)))
-                jobs.append(Job(audio, window, tokens, states))
+                jobs.append(Job(audio, window, tokens, states, source, target))
     found = yield from run.heard(jobs)
     for (clip, direction), segments in zip(asked, found, strict=True):
         yield _timed(clip, direction, [segment.start for segment in segments])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pst_cli.evaluate.language import FEWEST, is_in, share_in, signature
+from pst_cli.language import FEWEST, LONG, is_in, share_in, signature, strays
 from pst_cli.types import LANGUAGES
 
 SAID = {
@@ -69,3 +69,27 @@ def test_what_cannot_be_told_is_left_out_of_the_share():
 def test_the_signature_names_what_tells():
     assert "py3langid-" in signature()
     assert f"least:{FEWEST}" in signature()
+
+
+@pytest.mark.parametrize("asked", LANGUAGES)
+@pytest.mark.parametrize("left", LANGUAGES)
+def test_a_sentence_that_was_left_in_another_language_strays(left, asked):
+    assert strays(SAID[asked] + " " + SAID[left], asked) is (left != asked)
+    assert strays(SAID[left] + " " + SAID[asked], asked) is (left != asked)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "...", "Simba! Hakuna matata!", "New York, New York!", "OK. 你好，Christopher！", "1984"],
+)
+@pytest.mark.parametrize("asked", LANGUAGES)
+def test_names_and_shouts_stray_nowhere(text, asked):
+    assert not strays(text, asked)
+
+
+@given(
+    st.text(alphabet="abcdefghijklmnopqrstuvwxyz .!", max_size=LONG - 1),
+    st.sampled_from([*LANGUAGES]),
+)
+def test_a_short_text_strays_nowhere(text, asked):
+    assert not strays(text, asked)
