@@ -22,6 +22,14 @@ settings.register_profile("pst", deadline=None, suppress_health_check=[HealthChe
 settings.load_profile("pst")
 
 
+@pytest.fixture(autouse=True)
+def settled_anew():
+    """Accelerate settles precision once a process, which is one run; here many share a process."""
+    yield
+    if state := sys.modules.get("accelerate.state"):
+        state.AcceleratorState._reset_state(reset_partial_state=True)
+
+
 @pytest.fixture
 def clips() -> Path:
     return CLIPS

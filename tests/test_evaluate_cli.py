@@ -69,9 +69,9 @@ def decoded(monkeypatch):
     """How many rows each call of the decoder had."""
     calls, original = [], Translator.decode
 
-    def counted(self, encoded, prompts, **options):
+    def counted(self, encoded, prompts, languages, **options):
         calls.append(len(prompts))
-        return original(self, encoded, prompts, **options)
+        return original(self, encoded, prompts, languages, **options)
 
     monkeypatch.setattr(Translator, "decode", counted)
     return calls
@@ -212,11 +212,11 @@ def test_ctrl_c_keeps_what_was_said(evaluate, three, tmp_path, monkeypatch):
     kept, original = tmp_path / "said.jsonl", Translator.decode
     calls = []
 
-    def interrupted(self, encoded, prompts, **options):
+    def interrupted(self, encoded, prompts, languages, **options):
         calls.append(prompts)
         if len(calls) > 2:
             raise KeyboardInterrupt
-        return original(self, encoded, prompts, **options)
+        return original(self, encoded, prompts, languages, **options)
 
     given = (three, "--json", "--batch-size", 1, "--hypotheses", kept)
     with monkeypatch.context() as patched:
