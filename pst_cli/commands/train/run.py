@@ -84,12 +84,13 @@ def _train(given: TrainOptions, order: Order, watch: Watch) -> Outcome:
 
 
 def _order(given: TrainOptions) -> Order:
+    device = best_device(given.device)
     how = Optimization(
         learning_rate=given.rate,
         warm_up=given.warm_up,
         weight_decay=given.weight_decay,
         clip=given.clip,
-        precision=best_precision(given.precision, best_device(given.device)),
+        precision=best_precision(given.precision, device),
     )
     settings = Settings(
         steps=given.steps,
@@ -100,7 +101,7 @@ def _order(given: TrainOptions) -> Order:
         checkpoint_every=given.checkpoint_every,
         stop_after=math.inf if given.stop_after is None else given.stop_after * 60,
         workers=given.workers,
-        device=best_device(given.device),
+        device=device,
     )
     if given.patience and not given.held_out:
         raise UsageError("--patience has nothing to judge by", hint="add --held-out MANIFEST")
