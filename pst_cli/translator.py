@@ -10,10 +10,11 @@ import torch
 from pst_cli.decoding.acceptance import Acceptance, Greedy, Sampling
 from pst_cli.decoding.alignment import Times, token_times
 from pst_cli.decoding.beam import search
-from pst_cli.decoding.guards import Guards, Judged, decode_guarded
+from pst_cli.decoding.guards import Attempt, Guards, Judged, compression_ratio, decode_guarded
 from pst_cli.decoding.loop import Decoded, Strategy
 from pst_cli.decoding.proposals import Guide
-from pst_cli.decoding.rules import TokenRules
+from pst_cli.decoding.repeats import EndLoops, NoRepeats
+from pst_cli.decoding.rules import Rules, TokenRules
 from pst_cli.methods import PLAIN, Method
 from pst_cli.models.alignment import listening
 from pst_cli.models.context import Context, padded_alike
@@ -64,10 +65,10 @@ class Translator:
     def wary(self) -> bool:
         """Whether what is said at a window's own length is doubted: the host was not taught it.
 
-        Then what breaks a guard is heard again in full, before any higher temperature.
+        Then what breaks a guard is heard again in full, before it is decoded in another way.
         """
-        falls_back = len(self.options.guards.temperatures) > 1
-        return falls_back and self.context == "own" and self.host.context != "own"
+        fall_back = self.options.guards.fall_back
+        return fall_back and self.context == "own" and self.host.context != "own"
 
     def encode(self, windows: Sequence[Window], context: Context | None = None) -> list[Encoded]:
         """What is heard of each window, a row each; those that are padded alike together.
@@ -91,7 +92,7 @@ class Translator:
         *,
         once: bool = False,
     ) -> list[Judged]:
-        """Decode rows, guarded; `once`: at the first temperature alone, whatever guards say.
+        """Decode rows, guarded; `once`: as they are at first alone, whatever guards say.
 
         `languages` are what each is translated into, and so must be in; None: no matter.
         """
@@ -99,23 +100,39 @@ class Translator:
         if once:
             guards = replace(guards, temperatures=guards.temperatures[:1])
 
-        def attempt(rows: Sequence[int], temperature: float) -> list[Decoded]:
-            return self._attempt(encoded[list(rows)], [prompts[row] for row in rows], temperature)
+        def decode(rows: Sequence[int], attempt: Attempt) -> list[Decoded]:
+            return self._attempt(encoded[list(rows)], [prompts[row] for row in rows], attempt)
 
-        return decode_guarded(languages, attempt, self.host.text, guards)
+        return decode_guarded(languages, decode, self.host.text, guards, self.options.beams)
 
     def _attempt(
-        self, heard: Encoded, prompts: Sequence[Sequence[int]], temperature: float
+        self, heard: Encoded, prompts: Sequence[Sequence[int]], attempt: Attempt
     ) -> list[Decoded]:
-        """Decode rows once: by search at temperature 0 where beams are asked for."""
-        beams = self.options.beams if temperature == 0 else 1
-        if beams > 1 or self.method is not PLAIN:  # a drafter listens for one row at a time
+        """Decode rows once; a search that was not asked for does without drafts.
+
+        With them it takes as long (50 pages, 204 s and 195), and a drafter whose pace follows how
+        often it is right would learn it from rows that are all in doubt.
+        """
+        method = self.method if attempt.beams <= self.options.beams else PLAIN
+        rules = self._rules(attempt)
+        if attempt.beams > 1 or method is not PLAIN:  # a drafter listens for one row at a time
             heard = heard.apart()
-        session = self.host.open(heard.host, beams, heard.mask, heard.windows)
-        guide = Guide(self.rules, len(prompts[0]), self.host.tokens.end)
-        drafter = self.method.start(session, heard.drafter, guide)
-        strategy = Strategy(drafter, self._acceptance(temperature), self.rules)
-        return search(session, prompts, self.host.tokens, strategy, beams)
+        session = self.host.open(heard.host, attempt.beams, heard.mask, heard.windows)
+        guide = Guide(rules, len(prompts[0]), self.host.tokens.end)
+        drafter = method.start(session, heard.drafter, guide)
+        strategy = Strategy(drafter, self._acceptance(attempt.temperature), rules)
+        return search(session, prompts, self.host.tokens, strategy, attempt.beams)
+
+    def _rules(self, attempt: Attempt) -> Rules:
+        """The translator's own, and what keeps loops short where they are decoded again."""
+        guards, end = self.options.guards, self.host.tokens.end
+
+        def hopeless(words: Sequence[int]) -> bool:
+            return compression_ratio(self.host.text(words)) > guards.compression_ratio
+
+        if attempt.unrepeated:
+            return NoRepeats(self.rules, end)
+        return EndLoops(self.rules, end, hopeless=hopeless) if guards.fall_back else self.rules
 
     def _acceptance(self, temperature: float) -> Acceptance:
         if temperature > 0:

@@ -484,14 +484,37 @@ class ScriptedCheckpoint:
         return " ".join(map(str, tokens))
 
 
-@pytest.mark.parametrize("beams", [1, 3])
-def test_the_translator_searches_at_temperature_nought_and_samples_above(beams):
-    strict = Guards(average_logprob=0.0, temperatures=(0.0, 0.5))  # nothing is ever sure enough
-    host = ScriptedCheckpoint(ending(0.0))
-    translator = Translator(host, Options(guards=strict, beams=beams))
+class Eager:
+    """A method that drafts nothing, and remembers for how many rows it was to."""
+
+    name = "eager"
+
+    def __init__(self):
+        self.started = []
+
+    def start(self, session, heard, guide):
+        self.started.append(len(session.memory) // len(heard))
+        return Plain()
+
+
+@pytest.mark.parametrize(("beams", "opened"), [(1, [1, 5]), (3, [3, 5]), (6, [6])])
+def test_the_translator_searches_wider_where_it_is_in_doubt_and_without_drafts(beams, opened):
+    strict = Guards(average_logprob=0.0)  # nothing is ever sure enough
+    host, method = ScriptedCheckpoint(ending(0.0)), Eager()
+    translator = Translator(host, Options(guards=strict, beams=beams), method)
     translator.rules = RULES
     translator.decode(HEARD, [PROMPT] * 2, [None] * 2)
-    assert host.opened == [beams, 1]
+    assert host.opened == opened
+    assert method.started == [beams]
+
+
+def test_the_translator_samples_after_a_search_what_repeats_itself():
+    strict = Guards(compression_ratio=0.0, temperatures=(0.0, 0.5))  # all is repetition
+    host = ScriptedCheckpoint(ending(0.0))
+    translator = Translator(host, Options(guards=strict))
+    translator.rules = RULES
+    translator.decode(HEARD, [PROMPT] * 2, [None] * 2)
+    assert host.opened == [1, 5, 1]
 
 
 def test_the_translator_says_what_the_search_finds():

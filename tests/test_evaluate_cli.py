@@ -160,11 +160,11 @@ def test_a_long_utterance_is_cut_at_its_pauses_and_joined(evaluate, manifest, sp
 def test_looking_wrong_is_decoded_again_unless_that_is_switched_off(evaluate, three, monkeypatch):
     heats, original = [], Translator._attempt
 
-    def attempt(self, heard, prompts, temperature):
-        heats.append(temperature)
-        return original(self, heard, prompts, temperature)
+    def decoded(self, heard, prompts, attempt):
+        heats.append(attempt.temperature)
+        return original(self, heard, prompts, attempt)
 
-    monkeypatch.setattr(Translator, "_attempt", attempt)
+    monkeypatch.setattr(Translator, "_attempt", decoded)
     monkeypatch.setattr(Judged, "passes", property(lambda self: False))
     given = (three, "--json", "--limit", 1, "--to", "en")
     assert not document(evaluate(*given, "--no-fallback"))["fallback"]

@@ -247,11 +247,11 @@ def test_what_guards_doubt_is_left_out_and_counted(label, manifest, tmp_path, do
 def test_what_is_doubted_is_not_said_again_by_chance(label, manifest, monkeypatch):
     heats, original = [], Translator._attempt
 
-    def attempt(self, heard, prompts, temperature):
-        heats.append(temperature)
-        return original(self, heard, prompts, temperature)
+    def decoded(self, heard, prompts, attempt):
+        heats.append(attempt.temperature)
+        return original(self, heard, prompts, attempt)
 
-    monkeypatch.setattr(Translator, "_attempt", attempt)
+    monkeypatch.setattr(Translator, "_attempt", decoded)
     monkeypatch.setattr(Judged, "passes", property(lambda self: False))
     assert label(manifest, "--to", "en").code == 0
     assert set(heats) == {0.0}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import GenerationConfig
 from transformers.generation.logits_process import WhisperTimeStampLogitsProcessor
 
-from pst_cli.decoding.guards import Guards, compression_ratio, decode_guarded, judge
+from pst_cli.decoding.guards import Attempt, Guards, compression_ratio, decode_guarded, judge
 from pst_cli.decoding.loop import Decoded
 from pst_cli.decoding.rules import TokenRules
 from pst_cli.decoding.segments import segments
@@ -210,34 +210,82 @@ def test_repetition_compresses_far_better_than_prose():
     assert compression_ratio("") == 1.0
 
 
+LOOP = "and so " * 40
+GREEDY, SEARCH, UNREPEATED = Attempt(0.0, 1), Attempt(0.0, 5), Attempt(0.0, 5, unrepeated=True)
+
+
+def tried(saying, beams=1, guards=None):
+    """What stands of one row, and the attempts at it; saying(attempt) is text and logprob."""
+    attempts, texts = [], []
+
+    def decode(rows, attempt):
+        text, logprob = saying(attempt)
+        attempts.append(attempt)
+        texts.append(text)
+        return [decoded([len(texts) - 1], logprob=logprob) for _ in rows]
+
+    (judged,) = decode_guarded(
+        [None], decode, lambda row: texts[row[0]], guards or Guards(), beams=beams
+    )
+    return judged, attempts
+
+
 def test_only_rows_that_break_a_guard_are_decoded_again():
     attempts = []
 
-    def attempt(rows, temperature):
-        attempts.append((list(rows), temperature))
-        # Row 0 is fine at once, row 1 at 0.4, row 2 never.
-        sure = {0: 0.0, 1: 0.4, 2: 9.0}
-        return [decoded([5], logprob=-0.1 if temperature >= sure[row] else -9.0) for row in rows]
+    def decode(rows, attempt):
+        attempts.append((list(rows), attempt))
+        # Row 0 is fine at once, row 1 after a search, row 2 never.
+        wanted = {0: 1, 1: 5, 2: 9}
+        return [decoded([5], logprob=-0.1 if attempt.beams >= wanted[row] else -9) for row in rows]
 
-    judged = decode_guarded([None] * 3, attempt, lambda tokens: "words", Guards())
-    temperatures = [(len(rows), temperature) for rows, temperature in attempts]
-    assert temperatures == [(3, 0.0), (2, 0.2), (2, 0.4), (1, 0.6), (1, 0.8), (1, 1.0)]
-    assert [one.temperature for one in judged] == [0.0, 0.4, 0.0]
+    judged = decode_guarded([None] * 3, decode, lambda tokens: "words", Guards())
+    assert attempts == [([0, 1, 2], GREEDY), ([1, 2], SEARCH)]
     assert [one.flags for one in judged] == [(), (), ("low-probability",)]
 
 
-def test_where_no_attempt_passes_the_likeliest_that_does_not_repeat_itself_stands_flagged():
-    logprobs = {0.0: -3.0, 0.2: -6.0, 0.4: -4.5, 0.6: -9.0, 0.8: -9.0, 1.0: -9.0}
+def test_nothing_is_decoded_again_where_there_is_one_temperature():
+    judged, attempts = tried(lambda attempt: (LOOP, -9.0), guards=Guards(temperatures=(0.0,)))
+    assert attempts == [GREEDY]
+    assert judged.flags == ("repetition", "low-probability")
 
-    def attempt(rows, temperature):
-        return [decoded([round(temperature * 10)], logprob=logprobs[temperature])]
 
-    def text(row):
-        return "and so " * 40 if row == [0] else "words"
+def test_what_was_searched_for_from_the_first_is_not_searched_for_again():
+    _, attempts = tried(lambda attempt: ("words", -9.0), beams=5)
+    assert attempts == [SEARCH]
+    _, attempts = tried(lambda attempt: ("words", -9.0), beams=8)
+    assert attempts == [Attempt(0.0, 8)]
 
-    (judged,) = decode_guarded([None], attempt, text, Guards())
-    assert judged.temperature == 0.4
-    assert judged.flags == ("low-probability",)
+
+def test_a_row_that_loops_may_say_no_phrase_twice_from_then_on():
+    def mending(attempt):
+        return ("words", -0.1) if attempt.unrepeated else (LOOP, -0.1)
+
+    judged, attempts = tried(mending)
+    assert attempts == [GREEDY, UNREPEATED]
+    assert judged.flags == ()
+
+
+def test_a_search_that_finds_a_loop_is_made_again():
+    def looping(attempt):
+        return (LOOP, -0.1) if attempt == SEARCH else ("words", -9.0 + attempt.unrepeated)
+
+    judged, attempts = tried(looping)
+    assert attempts == [GREEDY, SEARCH, UNREPEATED]
+    assert judged.decoded.logprob == -8.0
+
+
+def test_what_loops_all_the_same_is_sampled_ever_hotter():
+    def stubborn(attempt):
+        return ("words", -9.0) if attempt.temperature == 0.4 else (LOOP, -0.1)
+
+    judged, attempts = tried(stubborn)
+    hot = [Attempt(temperature, 1, unrepeated=True) for temperature in (0.2, 0.4)]
+    assert attempts == [GREEDY, UNREPEATED, *hot]  # then it is doubtful, but no loop
+    assert (judged.temperature, judged.flags) == (0.4, ("low-probability",))
+    judged, attempts = tried(lambda attempt: (LOOP, -0.1 - attempt.temperature))
+    assert [attempt.temperature for attempt in attempts] == [0.0, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert (judged.temperature, judged.flags) == (0.0, ("repetition",))
 
 
 ENGLISH = "Ask not what your country can do for you."
@@ -248,16 +296,16 @@ def said_in(*texts):
     """Attempts that say each of `texts` in turn, the later the less likely."""
     left = iter(enumerate(texts))
 
-    def attempt(rows, temperature):
+    def decode(rows, attempt):
         index, _ = next(left)
         return [decoded([index], logprob=-0.1 * (index + 1)) for _ in rows]
 
-    return attempt, lambda row: texts[row[0]]
+    return decode, lambda row: texts[row[0]]
 
 
 def test_what_was_left_in_another_language_is_decoded_again():
     (judged,) = decode_guarded(["fr"], *said_in(ENGLISH, FRENCH + " " + ENGLISH, FRENCH), Guards())
-    assert (judged.text, judged.temperature, judged.flags) == (FRENCH, 0.4, ())
+    assert (judged.text, judged.temperature, judged.flags) == (FRENCH, 0.2, ())
 
 
 def test_nobody_minds_the_language_of_what_is_only_transcribed():
@@ -266,7 +314,7 @@ def test_nobody_minds_the_language_of_what_is_only_transcribed():
 
 
 def test_what_never_gets_into_the_language_asked_for_stands_flagged():
-    (judged,) = decode_guarded(["fr"], *said_in(*[ENGLISH] * 6), Guards())
+    (judged,) = decode_guarded(["fr"], *said_in(*[ENGLISH] * 7), Guards())
     assert (judged.temperature, judged.flags) == (0.0, ("other-language",))
 
 

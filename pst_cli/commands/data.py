@@ -34,9 +34,9 @@ and test.jsonl, sound under audio/, and SOURCES.md with licences.
 LABEL_HELP = """Let a model say what a manifest has no text for; what people wrote stays as it is.
 
 Every line of MANIFEST is written again, with what the model says of its sound in the languages
-asked for. Left out is what looks wrong (it is not decoded again at higher temperatures), is in
-another language, or is beyond what the model learnt. A text of a model's is listed under
-`labelled`. The same command again goes on where it was stopped.
+asked for. Left out is what looks wrong (it is not decoded again), is in another language, or is
+beyond what the model learnt. A text of a model's is listed under `labelled`. The same command
+again goes on where it was stopped.
 """
 HEAR_HELP = """Tell how well a model understands each speaker of a manifest, a person or a voice.
 

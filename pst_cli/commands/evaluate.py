@@ -47,7 +47,7 @@ Fallback = Annotated[
     bool,
     typer.Option(
         "--fallback/--no-fallback",
-        help="Decode again at higher temperatures what looks wrong, as `translate` does, or never.",
+        help="Decode again in other ways what looks wrong, as `translate` does, or never.",
     ),
 ]
 BatchSize = Annotated[

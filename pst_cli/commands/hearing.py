@@ -33,7 +33,7 @@ def timed_translator(
     *,
     fallback: bool,
 ) -> TimedTranslator:
-    """Load the host and what drafts for it; `fallback`: to higher temperatures, where in doubt."""
+    """Load the host and what drafts for it; `fallback`: to other ways, where in doubt."""
     host, method = load(request, checkpoint, choose_place(request.device, request.dtype), say)
     options = Options(
         batch_size=request.batch_size,

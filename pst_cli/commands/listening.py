@@ -34,7 +34,7 @@ def execute(request: HearOptions) -> int:
     tasks = sampled(read_manifest(request.manifest), request.sample)
     checkpoint = locate(request.model, fetcher(offline=request.offline))
     with Board(quiet=request.quiet) as board:
-        # Training has no second try at a higher temperature either.
+        # Training has no second try either.
         translator = timed_translator(checkpoint, request, board.say, fallback=False)
         board.begin(0, len(tasks), "hearing")
         with Record(None, {}) as record:

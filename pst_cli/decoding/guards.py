@@ -1,22 +1,29 @@
-"""Guards: what tells a bad decoding from a good one, and decoding again at higher temperatures.
+"""Guards: what tells a bad decoding from a good one, and decoding again what they doubt.
 
-Thresholds and order are openai/whisper's (transcribe.py, decode_with_fallback). Where no attempt
-passes it lets the last and hottest one stand; here the likeliest that does not repeat itself does,
-as in faster-whisper, for that is mostly the greedy one: a stock host asked for a language it was
-not trained for guesses all the time, and sampling only makes it worse. One guard is pst's own: no
-sentence of a translation may be in another language. What is left as it was spoken is said surely.
+Thresholds and temperatures are openai/whisper's (transcribe.py, decode_with_fallback), but before
+anything is sampled a wider search is tried, in which a row that looped may say no phrase twice. A
+host that translates guesses all the time: a search finds it better words, and samples only worse
+ones, so that they are left to rows that still loop or are in another language. Where no attempt
+passes, openai/whisper lets the last and hottest one stand; here the likeliest that does not repeat
+itself does, as in faster-whisper. One guard is pst's own: no sentence of a translation may be in
+another language. What is left as it was spoken is said surely.
+
+Measured with base-m2m on 50 pages of African Storybook, 250 translations of which 219 are doubted,
+BLEU out of English / between others / into English: greedy 7.6 / 3.2 / 27.7, with a search 9.2 /
+4.2 / 27.9, and with no phrase said twice 11.1 / 4.9 / 27.9.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pst_cli.language import strays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pst_cli.decoding.loop import Decoded
 
@@ -27,12 +34,27 @@ OTHER_LANGUAGE = "other-language"
 
 @dataclass(frozen=True, slots=True)
 class Guards:
-    """Thresholds; a row that breaks one is decoded again at the next temperature."""
+    """Thresholds, and how a row that breaks one is decoded again: not at all at one temperature."""
 
     compression_ratio: float = 2.4  # bytes of text per byte of its deflate; above: it repeats
     average_logprob: float = -1.0  # natural log per token; below: the host was guessing
     no_speech_probability: float = 0.6  # above, and guessing too: there was nothing to hear
     temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    beams: int = 5  # hypotheses of the search before the second temperature; openai/whisper's
+
+    @property
+    def fall_back(self) -> bool:
+        """Whether what is doubted is decoded again at all."""
+        return len(self.temperatures) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One way to decode a row."""
+
+    temperature: float
+    beams: int  # hypotheses side by side; 1: greedy, or sampled
+    unrepeated: bool = False  # whether no phrase may be said twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +98,48 @@ def judge(
 
 def decode_guarded(
     languages: Sequence[str | None],
-    attempt: Callable[[Sequence[int], float], Sequence[Decoded]],
+    decode: Callable[[Sequence[int], Attempt], Sequence[Decoded]],
     text: Callable[[Sequence[int]], str],
     guards: Guards,
+    beams: int = 1,
 ) -> list[Judged]:
-    """Decode rows, those that break a guard again at each next temperature.
+    """Decode rows with so many `beams`, those that break a guard again in other ways.
 
-    `languages` are what each row is to be translated into; None: no matter. attempt(indices,
-    temperature) decodes the rows named. Where none passes, the best stands, flagged.
+    `languages` are what each row is to be translated into; None: no matter. decode(indices,
+    attempt) decodes the rows named. Where none passes, the best stands, flagged.
     """
-    attempts: list[list[Judged]] = [[] for _ in languages]
-    todo = list(range(len(languages)))
-    for temperature in guards.temperatures:
-        for index, decoded in zip(todo, attempt(todo, temperature), strict=True):
-            said = text(decoded.tokens)
-            attempts[index].append(judge(decoded, said, temperature, guards, languages[index]))
-        todo = [index for index in todo if not attempts[index][-1].passes]
-        if not todo:
-            break
-    return [max(judged, key=_merit) for judged in attempts]
+    tried: list[dict[Attempt, Judged]] = [{} for _ in languages]
+    todo: Mapping[Attempt, Sequence[int]]
+    todo = {Attempt(guards.temperatures[0], beams): range(len(languages))}
+    while todo:
+        again: dict[Attempt, list[int]] = defaultdict(list)
+        for attempt, rows in todo.items():
+            for row, decoded in zip(rows, decode(rows, attempt), strict=True):
+                said = text(decoded.tokens)
+                judged = judge(decoded, said, attempt.temperature, guards, languages[row])
+                tried[row][attempt] = judged
+                further = _further(tried[row], guards)
+                if further:
+                    again[further].append(row)
+        todo = again
+    return [max(judged.values(), key=_merit) for judged in tried]
+
+
+def _further(tried: Mapping[Attempt, Judged], guards: Guards) -> Attempt | None:
+    """How to decode a row again after what was `tried`; None: no more."""
+    best = max(tried.values(), key=_merit)
+    if best.passes or not guards.fall_back:
+        return None
+    first, *hotter = guards.temperatures
+    looped = any(REPETITION in judged.flags for judged in tried.values())
+    search = Attempt(first, max(guards.beams, *(attempt.beams for attempt in tried)), looped)
+    if search not in tried:
+        return search
+    if best.flags == (LOW_PROBABILITY,):
+        return None
+    attempts = (Attempt(temperature, 1, looped) for temperature in hotter)
+    done = max(attempt.temperature for attempt in tried)
+    return next((attempt for attempt in attempts if attempt.temperature > done), None)
 
 
 def _merit(judged: Judged) -> tuple[bool, bool, bool, float]:

@@ -59,7 +59,7 @@ Event = Said | Unread | Heard
 
 
 class TimedTranslator(Translator):
-    """A translator that knows what it spent, rests and higher temperatures included."""
+    """A translator that knows what it spent, rests and second tries included."""
 
     def __init__(self, host: Host, options: Options, method: Method = PLAIN) -> None:
         super().__init__(host, options, method)
