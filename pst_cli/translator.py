@@ -67,8 +67,8 @@ class Translator:
 
         Then what breaks a guard is heard again in full, before it is decoded in another way.
         """
-        fall_back = self.options.guards.fall_back
-        return fall_back and self.context == "own" and self.host.context != "own"
+        untaught = self.context == "own" and self.host.context != "own"
+        return self.options.guards.fall_back and untaught
 
     def encode(self, windows: Sequence[Window], context: Context | None = None) -> list[Encoded]:
         """What is heard of each window, a row each; those that are padded alike together.
@@ -126,13 +126,15 @@ class Translator:
     def _rules(self, attempt: Attempt) -> Rules:
         """The translator's own, and what keeps loops short where they are decoded again."""
         guards, end = self.options.guards, self.host.tokens.end
+        if attempt.unrepeated:
+            return NoRepeats(self.rules, end)
+        if not guards.fall_back:
+            return self.rules
 
         def hopeless(words: Sequence[int]) -> bool:
             return compression_ratio(self.host.text(words)) > guards.compression_ratio
 
-        if attempt.unrepeated:
-            return NoRepeats(self.rules, end)
-        return EndLoops(self.rules, end, hopeless=hopeless) if guards.fall_back else self.rules
+        return EndLoops(self.rules, end, hopeless=hopeless)
 
     def _acceptance(self, temperature: float) -> Acceptance:
         if temperature > 0:

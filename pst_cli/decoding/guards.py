@@ -109,8 +109,8 @@ def decode_guarded(
     attempt) decodes the rows named. Where none passes, the best stands, flagged.
     """
     tried: list[dict[Attempt, Judged]] = [{} for _ in languages]
-    todo: Mapping[Attempt, Sequence[int]]
-    todo = {Attempt(guards.temperatures[0], beams): range(len(languages))}
+    first = Attempt(guards.temperatures[0], beams)
+    todo: Mapping[Attempt, Sequence[int]] = {first: range(len(languages))}
     while todo:
         again: dict[Attempt, list[int]] = defaultdict(list)
         for attempt, rows in todo.items():
@@ -130,16 +130,16 @@ def _further(tried: Mapping[Attempt, Judged], guards: Guards) -> Attempt | None:
     best = max(tried.values(), key=_merit)
     if best.passes or not guards.fall_back:
         return None
-    first, *hotter = guards.temperatures
     looped = any(REPETITION in judged.flags for judged in tried.values())
-    search = Attempt(first, max(guards.beams, *(attempt.beams for attempt in tried)), looped)
+    beams = max(guards.beams, *(attempt.beams for attempt in tried))
+    search = Attempt(guards.temperatures[0], beams, looped)
     if search not in tried:
         return search
     if best.flags == (LOW_PROBABILITY,):
         return None
-    attempts = (Attempt(temperature, 1, looped) for temperature in hotter)
     done = max(attempt.temperature for attempt in tried)
-    return next((attempt for attempt in attempts if attempt.temperature > done), None)
+    hotter = [temperature for temperature in guards.temperatures if temperature > done]
+    return Attempt(hotter[0], 1, looped) if hotter else None
 
 
 def _merit(judged: Judged) -> tuple[bool, bool, bool, float]:
