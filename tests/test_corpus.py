@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pst_cli.audio.writing import write_flac
-from pst_cli.corpus.recipe import ENGINES, SHIPPED, Voice, find_recipe, read_recipe
+from pst_cli.corpus.recipe import ENGINES, SHIPPED, Sentences, Voice, find_recipe, read_recipe
 from pst_cli.corpus.sentences import Forbidden, chosen, fit, merged, read_table
 from pst_cli.corpus.voices import Speaker, cast
 from pst_cli.data.manifest import Utterance, read_manifest, write_manifest
@@ -295,10 +295,10 @@ def test_long_parts_of_forbidden_texts_are_forbidden_and_short_ones_are_not():
 
 
 def test_a_table_without_its_columns_is_told(tmp_path):
-    path = tmp_path / "pairs.tsv"
-    path.write_text("a\tb\n1\t2\n")
+    (tmp_path / "pairs.tsv").write_text("a\tb\n1\t2\n")
+    table = Sentences(table="pairs.tsv", layout="pairs", origin="", licence="")
     with pytest.raises(DataError, match="table of pairs"):
-        list(read_table(path, "pairs"))
+        list(read_table(tmp_path, table))
 
 
 # Voices

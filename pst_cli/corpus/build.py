@@ -96,8 +96,7 @@ class Corpus:
         return random.Random(f"{self.recipe.seed} {source.manifest}").sample(fit, source.most)
 
     def _sets(self, forbidden: Forbidden) -> list[Same]:
-        tables = self.recipe.sentences
-        rows = (read_table(self.sources / one.table, one.layout) for one in tables)
+        rows = (read_table(self.sources, one) for one in self.recipe.sentences)
         every = merged(chain.from_iterable(rows))
         return [one for one in every if not forbidden.holds(one.values())]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).with_name("recipes")
 ENGINES = ("espeak-ng", "pico2wave")
-LAYOUTS = ("columns", "pairs")
+LAYOUTS = ("columns", "pairs", "catalogs")
 KEYS = {"each", "portions", "fewest", "seed", "speech", "sentences", "voice", "apart"}
 FEWEST = 3  # languages of a set, where a recipe does not say
 
@@ -38,16 +38,18 @@ class Speech:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sentences:
-    """A table of sentences and their translations, to be spoken; .tsv or .tsv.xz.
+    """A table of sentences and their translations, to be spoken; .tsv or .tsv.xz, or .mo.
 
     "columns": its header names languages, cells hold alternatives between ` ||| `. "pairs": its
-    columns are source_language, source, target_language, target.
+    columns are source_language, source, target_language, target. "catalogs": the table is all
+    message catalogs of a program, LOCALE/LC_MESSAGES/*.mo.
     """
 
     table: str
     layout: str
     origin: str
     licence: str
+    package: str = ""  # of Debian, that has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

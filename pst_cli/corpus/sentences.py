@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pst_cli.console import display
+from pst_cli.corpus.catalogs import read_catalogs
 from pst_cli.data.texts import normalised, size
 from pst_cli.errors import DataError
 from pst_cli.training.plan import drawn_apart
@@ -18,26 +19,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from pst_cli.corpus.recipe import Sentences
     from pst_cli.data.manifest import Utterance
 
 ALTERNATIVES = " ||| "
 SHORTEST, LONGEST = 12, 240  # letters; see `data.texts.size`
-LONG = 60  # letters; from there on, longer sets are not liked more
+LONG = 120  # letters; from there on, longer sets are not liked more
 CONTAINED = 24  # letters; a longer sentence inside a text that is kept apart counts as of it
 
 Same = dict[str, str]  # language -> sentence
 
 
-def read_table(path: Path, layout: str) -> Iterator[Same]:
+def read_table(sources: Path, table: Sentences) -> Iterator[Same]:
     """The sets of a table, row by row; DataError where it cannot be read."""
+    path = sources / table.table
+    if table.layout == "catalogs":
+        yield from map(_fitting, read_catalogs(path, table.package))
+        return
     try:
         with (lzma.open if path.suffix == ".xz" else open)(
             path, "rt", encoding="utf-8", newline=""
         ) as file:
             rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            yield from map(_columns if layout == "columns" else _pair, rows)
+            yield from map(_columns if table.layout == "columns" else _pair, rows)
     except (OSError, UnicodeDecodeError, lzma.LZMAError, csv.Error, KeyError) as error:
-        reason = f"{display(path)} cannot be read as a table of {layout}: {error}"
+        reason = f"{display(path)} cannot be read as a table of {table.layout}: {error}"
         raise DataError(reason) from error
 
 
@@ -52,8 +58,11 @@ def _columns(row: Mapping[str, str]) -> Same:
 
 
 def _pair(row: Mapping[str, str]) -> Same:
-    pairs = {row["source_language"]: row["source"], row["target_language"]: row["target"]}
-    return {code: text.strip() for code, text in pairs.items() if fit(code, text.strip())}
+    return _fitting({row["source_language"]: row["source"], row["target_language"]: row["target"]})
+
+
+def _fitting(said: Same) -> Same:
+    return {code: text.strip() for code, text in said.items() if fit(code, text.strip())}
 
 
 def fit(language: str, text: str) -> bool:
