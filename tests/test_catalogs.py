@@ -1,6 +1,7 @@
 """Message catalogs as a source of sentences."""
 
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -108,6 +109,18 @@ def test_a_recipe_names_catalogs_and_chinese_is_to_be_simplified(tmp_path):
     write_catalog(tmp_path, "zh_CN", {"I learnt Chinese.": "我學過漢語。"})
     table = Sentences(table="*/LC_MESSAGES/*.mo", layout="catalogs", origin="", licence="")
     assert list(read_table(tmp_path, table)) == [{"en": "I learnt Chinese."}]
+
+
+def test_sources_may_be_named_from_where_one_stands(pattern, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert list(read_catalogs(pattern.relative_to(tmp_path))) == list(read_catalogs(pattern))
+
+
+def test_a_catalog_without_a_locale_is_of_no_language(tmp_path, monkeypatch):
+    write_catalog(tmp_path, "de", {ASK: SAID["de"]})
+    monkeypatch.chdir(tmp_path / "de" / "LC_MESSAGES")
+    with pytest.raises(DataError, match="no message catalogs at"):
+        list(read_catalogs(Path("*.mo")))
 
 
 def test_catalogs_that_are_not_there_are_told_with_their_package(tmp_path):
