@@ -42,7 +42,7 @@ def read_catalogs(pattern: Path, package: str = "") -> Iterator[dict[str, str]]:
     messages: dict[str, dict[str, str]] = defaultdict(dict)
     anchor = Path(pattern.anchor)
     for path in sorted(anchor.glob(str(pattern.relative_to(anchor)))):
-        if code := LOCALES.get(path.parts[-3:][0]):
+        if code := LOCALES.get(path.parent.parent.name):
             for message, translation in _catalog(path).items():
                 messages[message].setdefault(code, translation)
     if not messages:

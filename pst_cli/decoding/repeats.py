@@ -1,7 +1,8 @@
 """Loops: rules that end one past mending, and that keep a row out of the next.
 
 A decoder that loops goes on up to its limit, ten times as long as what people say in a window; and
-a search finds loops likely: of 400 translations base-m2m loops in 19 greedily, with 5 beams in 35.
+a search finds loops likely: of 400 translations base-m2m, of four runs, loops in 19 greedily, with
+5 beams in 35.
 """
 
 from __future__ import annotations
