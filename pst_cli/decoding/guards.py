@@ -9,8 +9,8 @@ itself does, as in faster-whisper. One guard is pst's own: no sentence of a tran
 another language. What is left as it was spoken is said surely.
 
 Measured with base-m2m of four runs on 50 pages of African Storybook, 219 of 250 translations in
-doubt, BLEU out of English / between others / into English: greedy 7.6 / 3.2 / 27.7, with a search 9.2 /
-4.2 / 27.9, and with no phrase said twice 11.1 / 4.9 / 27.9.
+doubt, BLEU out of English / between others / into English: greedy 7.6 / 3.2 / 27.7, with a search
+9.2 / 4.2 / 27.9, and with no phrase said twice 11.1 / 4.9 / 27.9.
 """
 
 from __future__ import annotations
