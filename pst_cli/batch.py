@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pst_cli.errors import OutputError
 from pst_cli.files import Wanted
 from pst_cli.outputs import UNKNOWN, Job, Version, write_atomic
+from pst_cli.paths import is_file
 from pst_cli.pipeline import Event, Failed, Finished, Heard
 from pst_cli.subtitles.bilingual import render_both
 from pst_cli.subtitles.cues import cues
@@ -64,7 +65,7 @@ def split_done(jobs: Sequence[Job]) -> tuple[list[Job], list[Path]]:
 
 
 def _is_there(job: Job) -> bool:
-    return all(path.is_file() and path.stat().st_size for path in job.outputs.values())
+    return all(is_file(path) and path.stat().st_size for path in job.outputs.values())
 
 
 def wanted(jobs: Iterable[Job]) -> list[Wanted]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from pst_cli.audio import find_audio, open_audio
 from pst_cli.audio.decoders import GAP_SECONDS, _Clock
+from pst_cli.audio.spans import span_seconds
 from pst_cli.audio.stream import _reblock, resample
 from pst_cli.errors import AudioError, PstError, UsageError
 from pst_cli.types import SAMPLE_RATE
@@ -270,6 +272,67 @@ def test_a_truncated_video_gives_what_it_has_and_says_so(tmp_path, name, codec, 
     assert capfd.readouterr().err == ""
 
 
+def write_channels(path: Path, layout: str, channels: int) -> Path:
+    """Half a second in so many channels, each a step louder than the one before."""
+    with av.open(str(path), "w", format="mov") as file:
+        stream = file.add_stream("pcm_f32le", rate=16000, layout=layout)
+        packed = np.tile(0.01 * np.arange(channels, dtype=np.float32), (1, 8000))
+        frame = av.AudioFrame.from_ndarray(packed, "flt", layout)
+        frame.rate = 16000
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(("layout", "channels"), [("7.1", 8), ("7.1.4", 12), ("hexadecagonal", 16)])
+def test_more_channels_than_planes_are_heard(tmp_path, layout, channels):
+    code = (  # in a process of its own: it used to be killed
+        "import sys; from pst_cli.audio import open_audio\n"
+        "with open_audio(sys.argv[1]) as sound: print(*[b.mean() for b in sound.blocks()])"
+    )
+    path = write_channels(tmp_path / "a.mov", layout, channels)
+    shown = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True)
+    assert float(shown.stdout) == pytest.approx(0.005 * (channels - 1), rel=1e-3)
+
+
+def test_flac_that_was_piped_is_heard_to_its_end(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, tone(5, 16000), 16000, subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    assert data[:4] == b"fLaC"
+    data[21] &= 0xF0  # the header's count of samples, 36 bits from here on: not known
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    samples, notes = read_with_notes(path)
+    assert len(samples) == 5 * SAMPLE_RATE
+    assert not notes
+    assert span_seconds(path) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_ogg_files_laid_end_to_end_are_heard_to_the_end(tmp_path, subtype):
+    path, parts = tmp_path / "a.ogg", [tmp_path / "1.ogg", tmp_path / "2.ogg"]
+    for part in parts:  # each with a serial number of its own
+        soundfile.write(part, tone(3, 48000), 48000, format="OGG", subtype=subtype)
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    samples, notes = read_with_notes(path)
+    assert len(samples) / SAMPLE_RATE == pytest.approx(6, abs=0.1)
+    assert not notes
+
+
+@pytest.mark.parametrize("size", [0, 36])
+def test_the_wav_of_a_recorder_that_was_cut_off_is_heard(tmp_path, size):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(2, 16000), 16000)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"data") + 4
+    data[4:8], data[place : place + 4] = size.to_bytes(4, "little"), bytes(4)
+    path.write_bytes(data)
+    samples, notes = read_with_notes(path)
+    assert len(samples) == 2 * SAMPLE_RATE
+    assert not notes
+
+
 def test_a_wav_written_to_a_pipe_is_not_called_truncated(tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(2, 16000), 16000)
@@ -325,6 +388,23 @@ def test_a_video_without_sound_is_refused(tmp_path):
 
 def test_a_missing_file_is_refused(tmp_path):
     assert "does not exist" in problem(tmp_path / "a.wav", UsageError)
+    assert "does not exist" in problem(tmp_path / "a\0.wav", UsageError)
+
+
+def test_a_name_that_is_too_long_is_refused(tmp_path):
+    path = tmp_path / f"{'a' * 300}.wav"
+    assert "cannot be read: File name too long" in problem(path)
+    with pytest.raises(AudioError, match="cannot be read"):
+        find_audio([path])
+
+
+def test_a_file_in_a_folder_that_may_not_be_searched_is_refused(tmp_path, monkeypatch):
+    def barred(path, **_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.stat", barred)  # root may search any
+    with pytest.raises(AudioError, match=r"a\.wav cannot be read: Permission denied"):
+        find_audio([tmp_path / "a.wav"])
 
 
 def test_a_dangling_link_is_refused(tmp_path):

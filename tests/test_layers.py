@@ -15,6 +15,7 @@ LAYERS = {  # first name below pst_cli -> layer
     "types": 0,
     "errors": 0,
     "console": 0,
+    "paths": 0,
     "language": 1,
     "models": 1,
     "store": 1,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 READ_FRAMES = 1 << 16  # frames read at once; 1.4 s at 44.1 kHz
 SNIFF_BYTES = 1 << 16
 UNKNOWN_BYTES = 0x7FFF_0000  # a WAV writer that cannot seek back declares about 2 or 4 GiB
+ENDLESS = 1 << 62  # frames; libsndfile's word for a length that no header gives is 2^63 - 1
+CHAINED = "Junk after the last page"  # what libsndfile makes of a second Ogg stream
 
 SLACK_SECONDS = 0.5  # s; how far a declared duration may be off without a word: codec padding
 GAP_SECONDS = 0.1  # s; timestamps jitter by a packet (about 0.02 s); more is missing sound
@@ -61,12 +63,18 @@ def open_decoder(file: BinaryIO, name: str, track: int | None = None) -> Decoder
     """
     head = file.read(SNIFF_BYTES)
     file.seek(0)
+    exact = not _is_mpeg_audio(head) or _has_frame_count(head)
     if not _is_mpeg_audio(head) and track in (None, 1):  # libsndfile knows of one track only
         try:
-            return SndfileDecoder(file, name)
+            decoder = SndfileDecoder(file, name)
         except soundfile.LibsndfileError:
             file.seek(0)
-    exact = not _is_mpeg_audio(head) or _has_frame_count(head)
+        else:
+            if decoder.knows_its_end:
+                return decoder
+            decoder.close()
+            file.seek(0)
+            exact = False
     return ContainerDecoder(file, name, exact=exact, track=track)
 
 
@@ -90,6 +98,15 @@ class SndfileDecoder:
         self._file: Any = soundfile.SoundFile(file.fileno(), closefd=False)
         self.seconds: float | None = self._file.frames / self._file.samplerate
         self.notes: list[str] = []
+
+    @property
+    def knows_its_end(self) -> bool:
+        """Whether libsndfile finds all of it.
+
+        It does not in FLAC that was piped, in Ogg files laid end to end, and in the WAV of a
+        recorder that was cut off.
+        """
+        return 0 < self._file.frames < ENDLESS and CHAINED not in self._file.extra_info
 
     def pieces(self) -> Iterator[Piece]:
         rate, done = self._file.samplerate, 0.0  # s
@@ -178,7 +195,7 @@ class ContainerDecoder:
         """Frames with silence where the timestamps skip, so that times stay the video's own."""
         clock = _Clock(self._start_seconds())
         for frame in self._frames():
-            rate, samples = frame.sample_rate, _planar(frame)
+            rate, samples = frame.sample_rate, _floats(frame)
             for silence in clock.gap_before(frame, samples.shape[1]):
                 yield Piece(rate, silence)
             clock.advance(len(samples) / rate)
@@ -252,13 +269,14 @@ def _silence(frames: int, channels: int) -> Iterator[Samples]:
         yield np.zeros((min(READ_FRAMES, frames - done), channels), np.float32)
 
 
-def _planar(frame: Any) -> Samples:
+def _floats(frame: Any) -> Samples:
     """A frame of any sample format as float32, shape (frames, channels)."""
     import av
 
-    resampler = av.AudioResampler(format="fltp")
-    planes = [part.to_ndarray() for part in resampler.resample(frame)]  # each (channels, frames)
-    return np.concatenate(planes, axis=1).T
+    channels = frame.layout.nb_channels
+    resampler = av.AudioResampler(format="flt")  # packed: PyAV crashes on more than 8 planes
+    parts = [part.to_ndarray().reshape(-1, channels) for part in resampler.resample(frame)]
+    return np.concatenate(parts)
 
 
 def early_end(seconds: float, declared: float) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pst_cli.console import display
 from pst_cli.errors import AudioError, UsageError
+from pst_cli.paths import is_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +35,7 @@ def find_audio(paths: Iterable[str | Path]) -> list[Path]:
 
     Raises:
         UsageError: a path does not exist, or a folder holds no such file.
-        AudioError: a folder cannot be listed.
+        AudioError: a path may not be looked at, or a folder cannot be listed.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
@@ -45,7 +46,7 @@ def find_audio(paths: Iterable[str | Path]) -> list[Path]:
 def _expand(path: Path) -> list[Path]:
     if str(path) == STDIN:
         return [path]
-    if not path.is_dir():
+    if not is_dir(path):
         require_present(path)
         return [path]
     files = sorted(_walk(path))
@@ -58,16 +59,24 @@ def _expand(path: Path) -> list[Path]:
 
 
 def require_present(path: Path) -> None:
-    """Raise a UsageError that names the missing path, be it a file or a dangling link."""
-    if os.path.lexists(path) and not path.exists():
-        raise UsageError(
-            f"{display(path)} is a link to a file that does not exist",
-            hint=f"ls -l {shlex.quote(display(path))}",
-        )
-    if not path.exists():
-        raise UsageError(
-            f"{display(path)} does not exist", hint=f"ls {shlex.quote(display(path.parent))}"
-        )
+    """Look whether `path`, a file or a folder, is there.
+
+    Raises:
+        UsageError: it is not, or is a dangling link.
+        AudioError: it may not be looked at.
+    """
+    name = display(path)
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a NUL in it
+        if path.is_symlink():
+            reason, hint = "is a link to a file that does not exist", f"ls -l {shlex.quote(name)}"
+        else:
+            reason, hint = "does not exist", f"ls {shlex.quote(display(path.parent))}"
+        raise UsageError(f"{name} {reason}", hint=hint) from error
+    except OSError as error:
+        hint = f"ls -ld {shlex.quote(display(path.parent))}"
+        raise AudioError(f"{name} cannot be read: {error.strerror}", hint=hint) from error
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -17,6 +17,7 @@ from pst_cli.evaluate.record import Record
 from pst_cli.evaluate.run import TimedTranslator
 from pst_cli.evaluate.tasks import Task, named, unsaid
 from pst_cli.outputs import check_writable
+from pst_cli.paths import is_dir
 from pst_cli.weights import Checkpoint, locate
 
 
@@ -63,7 +64,7 @@ def _say(tasks: Sequence[Task], translator: TimedTranslator, record: Record, boa
 
 def _name(model: str) -> str:
     """What a manifest calls a model: where somebody's directory lies is not for others to read."""
-    return Path(model).resolve().name if Path(model).is_dir() else model
+    return Path(model).resolve().name if is_dir(model) else model
 
 
 def _told(found: Labelled, output: Path) -> str:

@@ -14,6 +14,7 @@ from pst_cli.data.outliers import odd_lengths, odd_rates
 from pst_cli.data.repeats import leaked, repeated
 from pst_cli.data.texts import wrong_script
 from pst_cli.errors import PstError
+from pst_cli.paths import is_file
 from pst_cli.types import LANGUAGES, WINDOW_SECONDS
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _sounds(
         if one.audio:
             first.setdefault(one.audio, one)
     for done, (path, one) in enumerate(first.items(), 1):
-        if not path.is_file():
+        if not is_file(path):
             yield Finding("missing-audio", one.place, display(path))
         elif measure:
             try:

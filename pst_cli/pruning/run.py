@@ -12,6 +12,7 @@ from pst_cli.models.adapter import EMBEDDING
 from pst_cli.models.pruning.layers import evenly
 from pst_cli.models.pruning.vocabulary import count_tokens, read_vocabulary
 from pst_cli.outputs import check_new, landing
+from pst_cli.paths import is_dir
 from pst_cli.pruning.cut import Cut, write_pruned
 from pst_cli.pruning.texts import read_texts
 
@@ -148,4 +149,4 @@ def sizes(state: Mapping[str, Tensor]) -> dict[str, Size]:
 
 def _known_as(name: str) -> str:
     """A path of this machine is nobody else's business."""
-    return Path(name).resolve().name if Path(name).is_dir() else name
+    return Path(name).resolve().name if is_dir(name) else name

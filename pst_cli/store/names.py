@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from pst_cli.errors import StoreError, UsageError
+from pst_cli.paths import is_dir
 from pst_cli.store import shipped
 
 HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)(?:@([A-Za-z0-9][\w./-]*))?")
@@ -108,8 +110,8 @@ def parse(name: str) -> Name:
         return _from_known(KNOWN[name])
     if folder := shipped.find(name):
         return ShippedName(name, folder)
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib's breaks off at unknown users
+    if is_dir(path):
         return LocalName(label=name, path=path.resolve())
     if _looks_like_path(name):
         raise StoreError(

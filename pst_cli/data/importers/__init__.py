@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pst_cli.console import display
 from pst_cli.data.importers import commonvoice, covost2, fleurs, tsv
 from pst_cli.errors import DataError, UsageError
+from pst_cli.paths import is_dir, is_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -45,11 +46,11 @@ def import_corpus(
         DataError: it is not laid out so, or none of its sound is there.
     """
     name = display(source)
-    if not source.exists():
+    if not (is_dir(source) or is_file(source)):
         raise UsageError(f"{name} does not exist", hint=f"ls {display(source.parent)}")
     found, missing, lost = [], 0, ""
     for utterance in LAYOUTS[layout](source, split, languages):
-        if utterance.audio is None or utterance.audio.is_file():
+        if utterance.audio is None or is_file(utterance.audio):
             found.append(utterance)
         else:
             missing, lost = missing + 1, display(utterance.audio)
