@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
 
 def stderr() -> Console:
-    """A console on stderr; markup is off, since file names may hold brackets."""
-    return Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    """A console on stderr."""
+    return plain(stderr=True, soft_wrap=True)
+
+
+def plain(**options: Any) -> Console:
+    """A console that shows text as it is: file names may hold brackets, and `:100:` is a line."""
+    return Console(markup=False, emoji=False, highlight=False, **options)
 
 
 def display(path: str | Path) -> str:

@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,9 +128,41 @@ def check_writable(directory: Path) -> None:
         raise _explained(directory, error) from error
 
 
+def check_result(path: Path, *inputs: Path) -> None:
+    """Prove that `path` can be written, as `write_atomic` would.
+
+    Raises:
+        UsageError: it is one of `inputs`.
+        OutputError: it is no regular file, or its directory takes none.
+    """
+    if any(map(partial(_same, path), inputs)):
+        hint = "name another file for the result"
+        raise UsageError(f"{display(path)} is to be read, and would be replaced", hint=hint)
+    check_writable(path.parent)
+    try:
+        _refuse_special(path)
+    except OSError as error:
+        raise _explained(path, error) from error
+
+
+def _same(one: Path, other: Path) -> bool:
+    with suppress(OSError):
+        return one.samefile(other)
+    return False
+
+
 def check_new(directory: Path) -> None:
-    """UsageError where a directory that is to be made anew holds something already."""
-    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
+    """Look whether a directory is yet to be made, or empty.
+
+    Raises:
+        UsageError: it holds something.
+        OutputError: it may not be looked at.
+    """
+    try:
+        new = not directory.exists() or (directory.is_dir() and not any(directory.iterdir()))
+    except OSError as error:
+        raise _explained(directory, error) from error
+    if not new:
         hint = "name a directory that is new or empty"
         raise UsageError(f"--output {display(directory)}: there is something already", hint=hint)
 

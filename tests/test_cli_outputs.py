@@ -85,6 +85,34 @@ def test_output_of_several_results_is_a_usage_error(translate, no_host):
     assert "--output takes one input, one language and one format" in done.err
 
 
+def test_the_recording_is_no_place_for_its_translation(translate, no_host):
+    before = Path("clip.wav").read_bytes()
+    Path("link.txt").symlink_to("clip.wav")
+    for name in ("clip.wav", "link.txt"):
+        done = translate("clip.wav", "--output", name)
+        assert (done.code, done.out) == (2, "")
+        assert f"{name} is to be read, and would be replaced" in done.err
+    assert Path("clip.wav").read_bytes() == before
+
+
+def test_an_output_that_is_a_folder_is_told_before_any_decoding(translate, no_host):
+    Path("subs").mkdir()
+    done = translate("clip.wav", "--output", "subs")
+    assert done.code == 1
+    assert "cannot write subs: a directory has that name" in done.err
+
+
+def test_a_name_that_is_too_long_fails_its_file_alone(translate):
+    """Also where results are looked for."""
+    name = f"{'a' * 249}.wav"  # with .en.srt it is one letter too long
+    shutil.copy("clip.wav", name)
+    done = translate("clip.wav", name, "--format", "srt", "--skip-existing")
+    assert done.code == 1
+    assert "the name is too long" in done.err
+    assert "Traceback" not in done.err
+    assert Path("clip.en.srt").is_file()
+
+
 def test_output_dir_keeps_the_folders_below_the_one_searched(translate, folder, speech):
     (folder / "in" / "deep").mkdir(parents=True)
     shutil.copy(speech, "in/one.wav")

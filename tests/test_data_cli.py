@@ -71,6 +71,14 @@ def test_an_imported_corpus_passes_the_check(pst, clips, tmp_path):
     assert pst("data", "check", output).code == 0
 
 
+def test_a_table_is_no_place_for_its_manifest(pst, tmp_path):
+    table = tmp_path / "table.tsv"
+    table.write_text("audio\tlanguage\ttext\n", "utf-8")
+    done = pst("data", "import", "tsv", table, "--output", table)
+    assert done.code == 2
+    assert table.read_text("utf-8").startswith("audio")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

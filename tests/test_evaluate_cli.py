@@ -324,6 +324,22 @@ def test_what_cannot_be_evaluated_is_refused_with_a_hint(
     assert hint in shown.err
 
 
+def test_a_report_that_cannot_be_is_told_before_any_decoding(evaluate, three, tmp_path, no_host):
+    shown = evaluate(three, "--report", tmp_path)
+    assert (shown.code, shown.out) == (1, "")
+    assert "a directory has that name" in shown.err
+    before = three.read_bytes()
+    shown = evaluate(three, "--report", three)
+    assert (shown.code, shown.out) == (2, "")
+    assert three.read_bytes() == before
+
+
+def test_a_line_of_a_manifest_is_no_picture(evaluate, three):
+    """Rich makes one of `:100:`."""
+    three.write_text(three.read_text("utf-8") + "\n" * 96 + "{broken\n", "utf-8")
+    assert "jsonl:100: " in evaluate(three).err
+
+
 def test_a_manifest_that_is_not_there_is_one_line(evaluate, tmp_path):
     shown = evaluate(tmp_path / "none.jsonl")
     assert (shown.code, shown.out) == (1, "")

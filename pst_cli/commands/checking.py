@@ -10,7 +10,6 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from pst_cli import console
@@ -54,7 +53,7 @@ def _words(report: Report) -> str:
     )
     errors, warnings = (console.counted(report.count(level), level) for level in (ERROR, WARNING))
     text.write(f"{errors}, {warnings}\n\n")
-    screen = Console(file=text, markup=False, highlight=False, width=WIDTH)
+    screen = console.plain(file=text, width=WIDTH)
     screen.print(_table("language", report.languages.items()))
     screen.print()
     directions = report.directions.items()

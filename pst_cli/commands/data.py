@@ -208,7 +208,9 @@ def import_(
     spoken = [options.language(code, "--language") for code in languages or ()]
     from pst_cli.data.importers import import_corpus
     from pst_cli.data.manifest import write_manifest
+    from pst_cli.outputs import check_result
 
+    check_result(output, source)
     found = import_corpus(layout, source, split, spoken)
     write_manifest(output, found.utterances)
     if quiet:

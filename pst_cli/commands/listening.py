@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 
 from pst_cli import console
@@ -71,7 +70,7 @@ def _table(found: Iterable[Hearing]) -> str:
         shown = (ABSENT if rate is None else f"{rate:.1f}" for rate in rates)
         table.add_row(one.language, one.speaker or ABSENT, str(one.utterances), *shown)
     text = io.StringIO()
-    Console(file=text, markup=False, highlight=False, width=WIDTH).print(table)
+    console.plain(file=text, width=WIDTH).print(table)
     return text.getvalue()
 
 

@@ -6,9 +6,9 @@ import io
 import json
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 
+from pst_cli import console
 from pst_cli.pruning import Report
 
 MEGABYTE = 1_000_000  # bytes
@@ -32,7 +32,7 @@ def document(report: Report) -> str:
 def table(report: Report) -> str:
     """A table and a few words, ready for stdout."""
     text = io.StringIO()
-    screen = Console(file=text, markup=False, highlight=False, width=WIDTH)
+    screen = console.plain(file=text, width=WIDTH)
     rows = Table(box=None, pad_edge=False)
     rows.add_column("part", no_wrap=True)
     for name in ("parameters", "after", "MB", "after", "saved"):

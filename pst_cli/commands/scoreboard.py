@@ -98,7 +98,7 @@ def scoreboard(report: Report) -> str:
     """The whole report, ready for stdout."""
     text, screen = io.StringIO(), Console()
     width = screen.width if screen.is_terminal else max(NARROWEST, screen.width)
-    page = Console(file=text, markup=False, highlight=False, width=width)
+    page = console.plain(file=text, width=width)
     page.print(_head(report))
     page.print()
     page.print(_table(score_grid(report)))

@@ -23,7 +23,7 @@ from pst_cli.evaluate.tasks import Choice, Task, choose_tasks, directions, named
 from pst_cli.evaluate.times import Timed, Times, end_to_end, timed, times
 from pst_cli.models.device import numbers
 from pst_cli.models.prompts import untrained
-from pst_cli.outputs import check_writable, write_atomic
+from pst_cli.outputs import check_result, write_atomic
 from pst_cli.weights import Checkpoint, locate
 
 INDENT = 2  # of the JSON document
@@ -32,7 +32,7 @@ INDENT = 2  # of the JSON document
 def execute(request: EvaluateOptions) -> int:
     """Do what was asked; the exit code. Raises PstError where nothing can be scored."""
     if request.report:
-        check_writable(request.report.parent)
+        check_result(request.report, request.manifest)
     utterances = read_manifest(request.manifest)
     choice = Choice(request.targets, request.sources, request.limit)
     tasks = choose_tasks(utterances, choice)
@@ -50,11 +50,11 @@ def execute(request: EvaluateOptions) -> int:
         report = _report(tasks, record, request, translator)
         found = _times(tasks, record, request, translator, board)
     report = replace(report, failed=board.failed, speed=speed, times=found)
+    document = json.dumps(report.document(), indent=INDENT, ensure_ascii=False) + "\n"
+    console.write(document if request.json else scoreboard(report))
     if request.report:
         written = _page(report, tasks, record, request, translator)
         write_atomic(request.report, put(written, _present(request.report)))
-    document = json.dumps(report.document(), indent=INDENT, ensure_ascii=False) + "\n"
-    console.write(document if request.json else scoreboard(report))
     return EXIT_FAILED if board.failed else EXIT_OK
 
 

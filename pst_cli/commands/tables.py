@@ -18,7 +18,7 @@ Columns = Mapping[str, Callable[[Row], str]]
 def tables(report: Report) -> str:
     """The whole report, ready for stdout."""
     text = io.StringIO()
-    screen = Console(file=text, markup=False, highlight=False, width=_width())
+    screen = console.plain(file=text, width=_width())
     for line in _head(report):
         screen.print(line)
     run = [row for row in report.rows if row.failed is None]

@@ -18,7 +18,7 @@ from pst_cli.errors import EXIT_FAILED, EXIT_OK, UsageError
 from pst_cli.files import Wanted, translate
 from pst_cli.models.device import choose_place
 from pst_cli.models.prompts import check
-from pst_cli.outputs import UNKNOWN, Job, Version, check_writable, plan, versions
+from pst_cli.outputs import UNKNOWN, Job, Version, check_result, check_writable, plan, versions
 from pst_cli.pipeline import Event, Finished, Heard
 from pst_cli.subtitles.cues import cues
 from pst_cli.subtitles.formats import Meta, Writing, stream
@@ -69,7 +69,7 @@ def _jobs(request: TranslateOptions, files: Sequence[Path]) -> list[Job] | None:
 
 def _named(request: TranslateOptions, file: Path, path: Path) -> list[Job]:
     """The one result goes to `path`, whichever language is heard."""
-    check_writable(path.parent)
+    check_result(path, file)
     (name,) = request.formats or (request.default,)
     may_be = versions(request.targets, request.source, bilingual=request.bilingual)
     return [Job(file, version, {name: path}) for version in may_be]
