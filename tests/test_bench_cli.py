@@ -108,6 +108,18 @@ def test_two_drafters_of_a_kind_are_told_apart_by_their_folders(
     assert names == ["plain", "kvspn:parasite", "kvspn:other"]
 
 
+def test_drafters_in_folders_of_one_name_are_told_apart_by_their_paths(
+    bench, speech, talking_checkpoint, drafters, tmp_path
+):
+    same = [tmp_path / run / "kvspn" for run in ("a", "b")]
+    for folder in same:
+        KVSPN.load(drafters / "parasite").save(folder)
+    both = ("--drafter", same[0], "--drafter", same[1])
+    shown = run(bench, speech, talking_checkpoint, *both, "--json")
+    names = [row["method"] for row in json.loads(shown.out)["rows"]]
+    assert names == ["plain", *(f"kvspn:{folder}" for folder in same)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said", "hint"),
     [
@@ -148,6 +160,20 @@ def test_the_plot_is_written_where_matplotlib_is(bench, speech, talking_checkpoi
     shown = run(bench, speech, talking_checkpoint, "--oracle", "--plot", picture)
     assert shown.code == 0, shown.err
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [("a.txt", 2, "that is no name of a picture"), ("a.png", 1, "a directory has that name")],
+)
+def test_a_picture_that_cannot_be_is_told_before_anything_is_measured(
+    bench, speech, talking_checkpoint, tmp_path, no_host, name, code, said
+):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "a.png").mkdir()
+    shown = run(bench, speech, talking_checkpoint, "--plot", tmp_path / name)
+    assert (shown.code, shown.out) == (code, "")
+    assert said in shown.err
 
 
 def test_a_plot_without_matplotlib_is_refused_with_what_to_type(

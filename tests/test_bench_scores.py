@@ -72,6 +72,21 @@ def test_a_manifest_is_matched_by_file_name_in_the_order_of_the_clips(tmp_path):
     assert read_references(path, clips, "fr") == ["Salut", "Bonjour"]
 
 
+def test_files_of_one_name_are_matched_by_path_and_never_by_guess(tmp_path):
+    lines = [
+        {"audio": "de/1.ogg", "language": "de", "text": "Ja\u2028wohl"},
+        {"audio": "en/1.ogg", "language": "en", "text": "Yes"},
+        {"language": "en", "text": "Nobody said it"},
+    ]
+    path = tmp_path / "manifest.jsonl"
+    text = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    path.write_text(text, "utf-8")
+    assert read_references(path, [tmp_path / "en" / "1.ogg"], "en") == ["Yes"]
+    assert read_references(path, [tmp_path / "de" / "1.ogg"], "de") == ["Ja\u2028wohl"]
+    with pytest.raises(UsageError, match=r"no en reference for 1\.ogg"):
+        read_references(path, [tmp_path / "1.ogg"], "en")
+
+
 def test_a_clip_without_a_reference_is_named(tmp_path):
     path = manifest(tmp_path, a={"language": "de", "text": "Guten Tag", "translations": {}})
     with pytest.raises(UsageError, match=r"no en reference for a\.ogg and 1 more"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pst_cli.bench.report import HEARING
+from pst_cli.console import display
 from pst_cli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -24,18 +25,20 @@ WIDTH, ROW_HEIGHT, MARGIN = 11.0, 0.45, 1.8  # inches
 DPI = 150  # dots an inch
 
 
-def require_plotting() -> None:
-    """UsageError where matplotlib is not installed."""
+def require_plotting(path: Path) -> None:
+    """UsageError where matplotlib is not installed, or draws no such picture as `path`."""
     try:
-        import matplotlib.figure  # noqa: F401 - only whether it is there
+        from matplotlib.figure import Figure
     except ImportError as error:
         hint = "pip install 'pst_cli[plot]'"
         raise UsageError("--plot needs matplotlib, which is not installed", hint=hint) from error
+    if path.suffix.lower().removeprefix(".") not in Figure().canvas.get_supported_filetypes():
+        hint = "name a .png, .svg or .pdf"
+        raise UsageError(f"--plot {display(path)}: that is no name of a picture", hint=hint)
 
 
 def plot(report: Report, path: Path) -> None:
     """Write the picture to `path`; its suffix says in which format."""
-    require_plotting()
     from matplotlib.figure import Figure
 
     rows = [row for row in report.rows if row.ms_per_token is not None][::-1]
@@ -46,8 +49,9 @@ def plot(report: Report, path: Path) -> None:
     figure.suptitle(f"{report.host}, {report.device}, {report.dtype}, to {report.target}")
     try:
         figure.savefig(path, dpi=DPI)
-    except (OSError, ValueError) as error:
-        raise OutputError(f"--plot {path}: {error}", hint="name a .png, .svg or .pdf") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"--plot {display(path)}: {reason}", hint="name another file") from error
 
 
 def _pace(axes: Any, rows: Sequence[Row]) -> None:

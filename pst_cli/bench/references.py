@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pst_cli.console import display
 from pst_cli.errors import UsageError
@@ -12,16 +12,19 @@ from pst_cli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    Entry: TypeAlias = dict[str, Any]
+
 
 def read_references(path: Path, clips: Sequence[Path], target: str) -> list[str]:
     """The reference of each clip, in order.
 
     A manifest has a JSON object a line ({"audio", "language", "text", "translations"}), matched by
-    file name; its text serves where the target is the language spoken. Any other file holds plain
-    text, one line a clip. Raises UsageError where a clip is left without a reference.
+    path, else by a file name that only one line has; its text serves where the target is the
+    language spoken. Any other file holds plain text, one line a clip. Raises UsageError where a
+    clip is left without a reference.
     """
     try:
-        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+        lines = [line for line in path.read_text("utf-8").split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--refs {display(path)}: not readable as text: {error}") from error
     if lines and all(line.lstrip().startswith("{") for line in lines):
@@ -39,10 +42,12 @@ def _from_manifest(
 ) -> list[str]:
     try:
         entries = [json.loads(line) for line in lines]
-        named = {Path(entry["audio"]).name: entry for entry in entries}
-    except (ValueError, KeyError, TypeError) as error:
+        heard = [(Path(entry["audio"]), entry) for entry in entries if entry.get("audio")]
+    except (ValueError, TypeError) as error:
         raise UsageError(f"--refs {display(path)}: a line is no manifest entry: {error}") from error
-    found = [_reference(named.get(clip.name, {}), target) for clip in clips]
+    names = {clip.name for clip in clips}
+    sounds = [(path.parent / audio, entry) for audio, entry in heard if audio.name in names]
+    found = [_reference(_entry(clip, sounds), target) for clip in clips]
     missing = [clip for clip, text in zip(clips, found, strict=True) if not text]
     if missing:
         first = display(missing[0].name)
@@ -54,7 +59,15 @@ def _from_manifest(
     return found
 
 
-def _reference(entry: dict[str, Any], target: str) -> str:
+def _entry(clip: Path, sounds: Sequence[tuple[Path, Entry]]) -> Entry:
+    """What a manifest says of `clip`; nothing where it says several things."""
+    called = [(audio, entry) for audio, entry in sounds if audio.name == clip.name]
+    here = [entry for audio, entry in called if audio.resolve() == clip.resolve()]
+    found = here or [entry for _, entry in called]
+    return found[0] if len(found) == 1 else {}
+
+
+def _reference(entry: Entry, target: str) -> str:
     translated = entry.get("translations") or {}
     spoken = entry.get("text", "") if entry.get("language") == target else ""
     return str(translated.get(target) or spoken)

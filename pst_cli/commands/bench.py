@@ -29,8 +29,8 @@ Refs = Annotated[
     Path | None,
     typer.Option(
         "--refs",
-        help="References to score against: a JSONL manifest matched by file name, or plain text "
-        "with one line a file.",
+        help="References to score against: a JSONL manifest matched by path, else by file name, or "
+        "plain text with one line a file.",
     ),
 ]
 DraftModel = Annotated[

@@ -30,7 +30,7 @@ from pst_cli.methods import Drafting, Method, load_draft_model, load_kvspn, load
 from pst_cli.models.device import choose_place
 from pst_cli.models.host import Host
 from pst_cli.models.prompts import check
-from pst_cli.outputs import check_writable
+from pst_cli.outputs import check_result
 from pst_cli.store import layout
 from pst_cli.weights import Checkpoint, locate
 
@@ -51,8 +51,8 @@ def execute(request: BenchOptions) -> int:
     files = find_audio(request.inputs)
     references = _references(request, files)
     if request.plot:
-        require_plotting()
-        check_writable(request.plot.parent)
+        require_plotting(request.plot)
+        check_result(request.plot, *files)
     _check_drafters(request)
     place = choose_place(request.device, request.dtype)
     tell_emulated(place, partial(_say, request))
@@ -63,12 +63,10 @@ def execute(request: BenchOptions) -> int:
     methods = _methods(request, weights, host)
     with _field(request, weights, host) as field, _progress(request.quiet) as told:
         report = bench(host, methods, clips, _plan(request, host, field, references), told)
+    document = json.dumps(report.document(), indent=INDENT, ensure_ascii=False) + "\n"
+    console.write(document if request.json else tables(report))
     if request.plot:
         plot(report, request.plot)
-    if request.json:
-        console.write(json.dumps(report.document(), indent=INDENT, ensure_ascii=False) + "\n")
-    else:
-        console.write(tables(report))
     return EXIT_OK
 
 
@@ -133,9 +131,17 @@ def _methods(request: BenchOptions, weights: Weights, host: Host) -> dict[str, M
     _check_named(request, [*found, *names])
     for folder, method in loaded:
         if method.name in request.methods:
-            several = names.count(method.name) > 1
-            found[f"{method.name}:{folder.name or folder}" if several else method.name] = method
+            alike = [other for other, one in loaded if one.name == method.name]
+            found[method.name + _apart(folder, alike)] = method
     return found
+
+
+def _apart(folder: Path, alike: Sequence[Path]) -> str:
+    """What tells a drafter from others of its kind: its directory, by as much as it takes."""
+    if len(alike) == 1:
+        return ""
+    alone = [other.name for other in alike].count(folder.name) == 1
+    return f":{folder.name if folder.name and alone else folder}"
 
 
 def _check_named(request: BenchOptions, names: Sequence[str]) -> None:
