@@ -123,7 +123,8 @@ def test_a_directory_without_weights_is_told(pst, speech, tmp_path):
 
 def test_a_device_that_is_not_there_is_a_usage_error(pst, speech, talking_checkpoint):
     asked = ("translate", speech, "--to", "en", "--model", talking_checkpoint)
-    assert "--device toaster" in refusal(pst(*asked, "--device", "toaster"))[0]
+    for name in ("toaster", "cuda:x", "cpu:", "cpu:1", "cuda:99"):
+        assert f"--device {name}: " in refusal(pst(*asked, "--device", name))[0]
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,18 @@ def test_a_damaged_manifest_is_damage(landed):
     assert len(store.verify()) == 1
 
 
+def test_what_a_file_manager_leaves_behind_is_no_model(landed):
+    (landed.parent / ".DS_Store").write_bytes(b"Bud1")
+    (landed.parent / "Thumbs.db").write_bytes(b"")
+    assert store.verify() == ()
+    assert not {".DS_Store", "Thumbs.db"} & {entry.name for entry in store.entries()}
+
+
+def test_a_home_that_nobody_has_is_a_path_that_is_not_there():
+    with pytest.raises(StoreError, match="no directory of weights at ~nobody-at-all/x"):
+        store.resolve("~nobody-at-all/x")
+
+
 def test_the_list_shows_what_is_there_and_what_is_not(landed):
     listed = {entry.name: entry for entry in store.entries()}
     assert listed["tiny"].path == landed

@@ -37,17 +37,18 @@ def choose_device(name: str) -> str:
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    kind = name.split(":")[0]
-    if kind not in DEVICES[1:]:
-        raise UsageError(f"--device {name}: no such device", hint=f"one of {', '.join(DEVICES)}")
+    kind, _, number = name.partition(":")
+    if kind not in DEVICES[1:] or (":" in name and not (number.isascii() and number.isdigit())):
+        hint = f"one of {', '.join(DEVICES)}, or cuda:N"
+        raise UsageError(f"--device {name}: no such device", hint=hint)
     present = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
     }
-    if not present[kind]:
+    if int(number or 0) >= present[kind]:
         raise UsageError(f"--device {name}: PyTorch finds none here", hint="use --device cpu")
-    return name
+    return name if kind == "cuda" else kind
 
 
 def choose_dtype(name: str, device: str) -> torch.dtype:

@@ -93,9 +93,10 @@ def partial(key: str) -> Path:
 
 
 def landed_keys() -> tuple[str, ...]:
-    """The key of every landed set."""
+    """The key of every landed set; what file managers leave behind is none."""
     models = home() / "models"
-    return tuple(sorted(path.name for path in models.iterdir())) if models.is_dir() else ()
+    found = models.iterdir() if models.is_dir() else ()
+    return tuple(sorted(p.name for p in found if p.is_dir() and not p.name.startswith(".")))
 
 
 def landed() -> Iterator[tuple[str, Manifest]]:
