@@ -169,6 +169,17 @@ def test_a_corpus_grows_and_what_was_made_is_not_made_again(build, sources):
     assert (corpus / "train.jsonl").read_bytes() == before
 
 
+def test_another_voice_is_heard_and_not_the_one_before_it(build, sources):
+    assert build().code == 0
+    corpus, recipe = sources.parent / "corpus", sources.parent / "recipe.toml"
+    before = {one.audio for one in _voices(corpus)}
+    recipe.write_text(RECIPE.replace("speed = [0.8, 1.2]", "speed = [0.5, 0.6]"), "utf-8")
+    assert build().code == 0
+    last = [one for one in _voices(corpus) if one.audio not in before]
+    assert {one.language for one in last} == {"en"}
+    assert all(one.audio.is_file() for one in last)
+
+
 def _voices(corpus):
     return read_manifest(corpus / "train.jsonl")[1:]
 
@@ -298,6 +309,17 @@ def test_a_table_without_its_columns_is_told(tmp_path):
     (tmp_path / "pairs.tsv").write_text("a\tb\n1\t2\n")
     table = Sentences(table="pairs.tsv", layout="pairs", origin="", licence="")
     with pytest.raises(DataError, match="table of pairs"):
+        list(read_table(tmp_path, table))
+
+
+def test_a_table_that_was_cut_off_is_told_and_a_row_that_was_is_left_out(tmp_path):
+    table = Sentences(table="pairs.tsv.xz", layout="pairs", origin="", licence="")
+    whole = PAIRS + "en\tNothing follows this.\n"
+    (tmp_path / table.table).write_bytes(lzma.compress(whole.encode()))
+    *rows, last = read_table(tmp_path, table)
+    assert (len(rows), list(last)) == (4, ["en"])
+    (tmp_path / table.table).write_bytes(lzma.compress(whole.encode())[:-30])
+    with pytest.raises(DataError, match="cannot be read as a table of pairs"):
         list(read_table(tmp_path, table))
 
 

@@ -127,7 +127,8 @@ class Corpus:
         speaker = cast(self.recipe.voices, language, texts[language], self.recipe.seed)
         others = {code: text for code, text in texts.items() if code != language}
         spoken = Utterance(None, language, texts[language], others, speaker=speaker.known_as)
-        sound = self.output / "audio" / language / spoken.id[:2] / f"{spoken.id}.flac"
+        name = f"{spoken.id}-{speaker.id}.flac"  # another voice makes a file of its own
+        sound = self.output / "audio" / language / spoken.id[:2] / name
         try:
             if not sound.is_file():
                 write_flac(sound, speaker.say(texts[language]))

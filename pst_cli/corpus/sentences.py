@@ -42,7 +42,7 @@ def read_table(sources: Path, table: Sentences) -> Iterator[Same]:
         ) as file:
             rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             yield from map(_columns if table.layout == "columns" else _pair, rows)
-    except (OSError, UnicodeDecodeError, lzma.LZMAError, csv.Error, KeyError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, csv.Error, KeyError) as error:
         reason = f"{display(path)} cannot be read as a table of {table.layout}: {error}"
         raise DataError(reason) from error
 
@@ -58,7 +58,8 @@ def _columns(row: Mapping[str, str]) -> Same:
 
 
 def _pair(row: Mapping[str, str]) -> Same:
-    return _fitting({row["source_language"]: row["source"], row["target_language"]: row["target"]})
+    source, target = row["source_language"], row["target_language"]
+    return _fitting({source or "": row["source"] or "", target or "": row["target"] or ""})
 
 
 def _fitting(said: Same) -> Same:

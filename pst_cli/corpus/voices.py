@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 import shutil
 import subprocess
@@ -37,6 +39,12 @@ class Speaker:
     name: str
     speed: float  # of the voice's own
     pitch: float  # of the voice's own
+
+    @property
+    def id(self) -> str:
+        """8 hex digits, others for any other voice, speed or pitch."""
+        known = json.dumps([self.engine, self.name, self.speed, self.pitch])
+        return hashlib.blake2b(known.encode(), digest_size=4).hexdigest()
 
     @property
     def known_as(self) -> str:
