@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pst_cli.errors import ModelError, UsageError
-from pst_cli.models.adapter import Adapter, AdapterConfig, fingerprint, read_state, write_state
+from pst_cli.models.adapter import (
+    Adapter,
+    AdapterConfig,
+    fingerprint,
+    read_adapter_config,
+    read_state,
+    write_state,
+)
 from pst_cli.models.device import numbers
 from pst_cli.models.kvspn_config import CONFIG, read_config
 from pst_cli.models.lowrank import slim
@@ -21,15 +28,13 @@ from pst_cli.models.pruning.vocabulary import KEPT
 from pst_cli.models.whisper import GENERATION
 from pst_cli.outputs import check_new, landing
 from pst_cli.store import layout
-from pst_cli.weights import link_name
+from pst_cli.weights import Checkpoint, link_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
-
-    from pst_cli.weights import Checkpoint
 
 CARD = "README.md"
 PICTURES = "*.png"  # that the card shows
@@ -111,7 +116,7 @@ def _write_adapter(
         raise UsageError("only an adapter can be cut down to a size", hint=hint)
     kept, eight = 1.0, options.quantization == EIGHT
     if options.size is not None:
-        slimmed = slim(adapter, read_state(host.host), options.size, eight=eight)
+        slimmed = slim(adapter, adapter.whole(host.host), options.size, eight=eight)
         adapter, kept = slimmed.adapter, slimmed.kept
     adapter.save(folder, torch.int8 if eight else torch.float16)
     _copy_card(checkpoint.path, folder)
@@ -157,14 +162,22 @@ def _copy_card(source: Path, folder: Path) -> None:
 
 
 def _copy_beside(checkpoint: Checkpoint, folder: Path, host: str) -> None:
-    """Drafters; a KVSPN of the merged host is now one of the host whose fingerprint is `host`."""
+    """Drafters, those that are adapters whole: the weights that these are of are not there.
+
+    A KVSPN of the host, or of what that was adapted from, is now one of that whose fingerprint is
+    `host`.
+    """
     for name in BESIDE:
         source = checkpoint.path / name
         if not source.is_dir():
             continue
+        if read_adapter_config(source):
+            (folder / name).mkdir()
+            _write_whole(Checkpoint(source, checkpoint.host), folder / name, None)
+            continue
         shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(*RUN))
         config = read_config(source)
-        if config and config.host and config.host in checkpoint.fingerprints:
+        if config and config.host and config.host in checkpoint.lineage:
             document = json.loads((source / CONFIG).read_bytes())
             _write_json(folder / name / CONFIG, document | {"host": host})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pst_cli.errors import ModelError, PstError
@@ -19,9 +18,11 @@ from pst_cli.models.adapter import (
 from pst_cli.models.host import Host, ability
 from pst_cli.models.products import approximate, exact
 from pst_cli.models.whisper import GENERATION
+from pst_cli.store.names import LocalName, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import torch
     from torch import Tensor
@@ -58,6 +59,11 @@ class Checkpoint:
         if self.adapter:
             return Adapter.load(self.adapter).fingerprints
         return (fingerprint(read_state(self.host)),)
+
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        """As `Host.lineage`; the weights are read for it."""
+        return Adapter.load(self.adapter).lineage if self.adapter else self.fingerprints
 
     @property
     def config(self) -> dict[str, Any]:
@@ -135,7 +141,7 @@ def link_name(model: str, checkpoint: Checkpoint, folder: Path) -> str:
     """
     earlier = read_adapter_config(checkpoint.path)
     name = earlier.host if earlier else model
-    near = name.startswith(".") if earlier else Path(name).is_dir()
+    near = name.startswith(".") if earlier else isinstance(parse(name), LocalName)
     if not near:
         return name
     path = os.path.relpath(checkpoint.host.resolve(), folder.resolve())

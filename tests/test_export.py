@@ -126,6 +126,35 @@ def test_card_pictures_and_drafters_go_along_and_the_kvspn_knows_its_new_host(
     assert "kvspn" in done.err
 
 
+def test_a_kvspn_of_what_was_adapted_goes_on_drafting_for_the_whole(
+    pst, speech, tmp_path, talking_checkpoint, adapted
+):
+    own = locate(str(talking_checkpoint), store.resolve).fingerprint
+    KVSPN(KVSPNConfig(WIDTH, 2, 2, 51_865, host=own, groups=1)).save(adapted / "kvspn")
+    output = tmp_path / "merged"
+    assert pst("export", adapted, "--output", output).code == 0
+    assert read_config(output / "kvspn").host == fingerprint(read_state(output))
+    done = pst("translate", speech, "--to", "it", "--model", output)
+    assert (done.code, done.out) == (0, f"{LEARNT}\n")
+    assert "kvspn" in done.err
+
+
+def test_a_student_that_is_an_adapter_goes_along_whole(
+    pst, speech, tmp_path, talking_checkpoint, adapted
+):
+    whole = tmp_path / "small"
+    assert pst("prune", talking_checkpoint, "-o", whole, "--decoder-layers", 1).code == 0
+    asked = ("--format", "adapter", "--host", talking_checkpoint)
+    assert pst("export", whole, *asked, "-o", adapted / "student").code == 0
+    output = tmp_path / "merged"
+    assert pst("export", adapted, "--output", output).code == 0
+    theirs, ours = read_state(whole), read_state(output / "student")
+    assert fingerprint(ours) == fingerprint(theirs)
+    asked = ("--model", output, "--decoding", "speculative")
+    done = pst("translate", speech, "--to", "it", *asked)
+    assert (done.code, done.out) == (0, f"{LEARNT}\n"), done.err
+
+
 def test_whole_weights_are_copied_whole(pst, tmp_path, talking_checkpoint):
     output = tmp_path / "copy"
     assert pst("export", talking_checkpoint, "--output", output).code == 0

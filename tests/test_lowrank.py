@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from adapters import write_adapter
+from checkpoints import write_checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pst_cli.errors import ModelError
+from pst_cli.errors import ModelError, UsageError
 from pst_cli.models.adapter import ADAPTER, Adapter, AdapterConfig
 from pst_cli.models.compact import DOWN, UP, compact, restored
 from pst_cli.models.lowrank import slim
@@ -116,12 +119,41 @@ def test_8_bits_without_their_scale_are_refused(tmp_path, scale):
         Adapter.load(tmp_path)
 
 
-def test_pairs_that_are_there_already_stay_as_they_are():
+def test_pairs_that_are_there_already_are_changes_like_any_other():
     adapter, host = changed(2, {"wide": 2})
-    pair = {"tall" + DOWN: torch.ones(1, 5), "tall" + UP: torch.ones(30, 1)}
-    whole = Adapter(adapter.config, {**adapter.tensors, **pair}, {})
-    found = slim(whole, host, 10_000).adapter
-    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in pair.items())
+    draw = torch.Generator().manual_seed(2)
+    pair = {
+        "tall" + DOWN: torch.randn(3, 5, generator=draw),
+        "tall" + UP: torch.randn(30, 3, generator=draw),
+    }
+    both = Adapter(adapter.config, {**adapter.tensors, **pair}, {})
+    roomy = slim(both, host, 10_000)
+    assert roomy.kept == pytest.approx(1.0)
+    assert len(roomy.adapter.tensors["tall" + DOWN]) == 3
+    assert distance(both, roomy.adapter, host) < 1e-6
+
+    size = bytes_of(roomy.adapter, eight=False) - 1
+    tight = slim(both, host, size)
+    assert bytes_of(tight.adapter, eight=False) <= size
+    assert tight.kept == pytest.approx(1 - distance(both, tight.adapter, host), abs=1e-5)
+    assert tight.kept < 1
+
+
+def test_a_size_that_cannot_be_held_is_refused():
+    adapter, host = changed(6, {"wide": 2})
+    with pytest.raises(UsageError, match="--size"):
+        slim(adapter, host, 13)  # a bias takes 14 bytes
+
+
+def test_a_size_is_not_cut_from_the_weights_of_another_host(pst, tmp_path, talking_checkpoint):
+    other = write_checkpoint(tmp_path / "other")
+    adapted = write_adapter(talking_checkpoint, tmp_path / "adapter")
+    config = json.loads((adapted / "config.json").read_text("utf-8"))
+    config["pst"]["adapter"]["host"] = os.path.relpath(other, adapted)
+    (adapted / "config.json").write_text(json.dumps(config), "utf-8")
+    done = pst("export", adapted, "--format", "adapter", "--size", 1, "-o", tmp_path / "small")
+    assert done.code == 1
+    assert "wrong host for the adapter" in done.err
 
 
 @pytest.mark.parametrize(("numbers", "atol"), [((), 2e-3), (("--quantization", "int8"), 2e-2)])

@@ -90,6 +90,9 @@ def export(
             hint = "add --format ctranslate2, or make it --format adapter and int8"
             raise UsageError("--quantization is of CTranslate2, and of adapters int8", hint=hint)
     numbers = options.known(dtype, DTYPES, "--dtype") if dtype else None
+    if numbers and format_name == "adapter":
+        hint = "leave it out: adapters are in float16, or with --quantization int8 in that"
+        raise UsageError("--dtype is of whole models", hint=hint)
     from pst_cli import export as work  # loads torch
     from pst_cli import weights
     from pst_cli.models import device

@@ -118,6 +118,13 @@ class Adapter:
 
         Raises ModelError where it is another host than the one that this belongs to.
         """
+        beneath = self.beneath(self.whole(host))
+        state = {name: tensor.to(dtype or tensor.dtype) for name, tensor in beneath.items()}
+        self.apply(state)
+        return state
+
+    def whole(self, host: Path) -> dict[str, Tensor]:
+        """The weights of the host in the directory `host`; ModelError as `merged` raises it."""
         state = read_state(host)
         found = fingerprint(state)
         if found != self.config.sha256:
@@ -128,10 +135,6 @@ class Adapter:
                 hint=f"fetch its own with `pst download {named} --force`, or write where they are "
                 f"into the adapter's {CONFIG}",
             )
-        state = self.beneath(state)
-        if dtype:
-            state = {name: tensor.to(dtype) for name, tensor in state.items()}
-        self.apply(state)
         return state
 
     def beneath(self, host: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pst_cli.errors import UsageError
 from pst_cli.models.compact import DOWN, FLOAT, HALF, UP, size
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pst_cli.models.adapter import Adapter
+
+
+NOTHING = 1e-6  # of the strongest direction's singular value
+MEGABYTE = 1_000_000  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,9 @@ class _Change:
 
     @classmethod
     def of(cls, change: Tensor) -> _Change:
-        return cls(*torch.linalg.svd(change, full_matrices=False))
+        left, values, right = torch.linalg.svd(change, full_matrices=False)
+        rank = int((values > NOTHING * values.max()).sum())  # beyond, as in a pair, is rounding
+        return cls(left[:, :rank], values[:rank], right[:rank])
 
     def price(self, *, eight: bool) -> int:
         """Bytes for each direction that is kept."""
@@ -53,20 +60,20 @@ def slim(
 ) -> Slimmed:
     """`adapter` in at most `room` bytes of tensors, as near to itself as that allows.
 
-    They are in float16, with `eight` matrices in 8 bits. Matrices that it replaces become
-    LoRA pairs (Eckart and Young, 1936); which directions stay is decided over all of them, by what
-    each takes away from the distance for its bytes. What is no matrix, and pairs that are there
-    already, stay as they are; they count.
+    They are in float16, with `eight` matrices in 8 bits. Changes to matrices, be they whole or LoRA
+    pairs already, become LoRA pairs (Eckart and Young, 1936); which directions stay is decided over
+    all of them, by what each takes away from the distance for its bytes. What is no matrix stays as
+    it is; it counts.
+
+    Raises:
+        UsageError: that alone takes more.
     """
-    beneath = adapter.beneath(host)
-    whole = {
-        name: tensor.float() - beneath[name].float()
-        for name, tensor in adapter.tensors.items()
-        if tensor.ndim == 2 and not name.endswith((DOWN, UP))
-    }
-    changes = {name: _Change.of(change) for name, change in whole.items()}
-    rest = {name: tensor for name, tensor in adapter.tensors.items() if name not in changes}
+    changes = {name: _Change.of(change) for name, change in _matrices(adapter, host).items()}
+    rest = {name: tensor for name, tensor in adapter.tensors.items() if tensor.ndim != 2}
     room -= sum(size(name, tensor, eight=eight) for name, tensor in rest.items())
+    if room < 0:
+        short = f"{-room / MEGABYTE:.2f} MB too little for what is no matrix, and stays as it is"
+        raise UsageError(f"--size: {short}", hint="give it more room")
     ranks = _ranks(changes, {name: one.price(eight=eight) for name, one in changes.items()}, room)
     for name, rank in ranks.items():
         if rank:
@@ -75,6 +82,20 @@ def slim(
     left = sum(float(squares[name][:rank].sum()) for name, rank in ranks.items())
     every = sum(float(square.sum()) for square in squares.values())
     return Slimmed(replace(adapter, tensors=rest), left / every if every else 1.0)
+
+
+def _matrices(adapter: Adapter, host: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the adapter adds to each matrix of the whole weights `host`, (outputs, inputs)."""
+    beneath = adapter.beneath(host)
+    found: dict[str, Tensor] = {}
+    for name, tensor in adapter.tensors.items():
+        if tensor.ndim != 2 or name.endswith(UP):
+            continue
+        of = name.removesuffix(DOWN)
+        pair = of != name
+        more = adapter.tensors[of + UP].float() @ tensor.float() if pair else tensor.float()
+        found[of] = found.get(of, 0) + (more if pair else more - beneath[of].float())
+    return found
 
 
 def _ranks(changes: Mapping[str, _Change], prices: Mapping[str, int], room: int) -> dict[str, int]:
