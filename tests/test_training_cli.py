@@ -27,7 +27,7 @@ from pst_cli.models.pruning.vocabulary import read_vocabulary
 from pst_cli.pruning.cut import Cut, write_pruned
 from pst_cli.store import cards
 from pst_cli.training.records import read_metrics
-from pst_cli.weights import locate
+from pst_cli.weights import Checkpoint, link_name, locate
 
 CLIPS = Path(__file__).parent / "clips"
 SHORT = ("--batch-size", 2, "--device", "cpu", "--warm-up", 2)
@@ -290,6 +290,52 @@ def test_a_run_on_another_manifest_is_another_run(pst, manifest, tiny_checkpoint
     done = pst("train", "host", manifest, *asked, "--steps", 3)
     assert done.code == 2
     assert "manifests" in done.err
+
+
+def test_what_was_held_out_is_never_learnt_from_on_the_way(
+    pst, manifest, tiny_checkpoint, tmp_path
+):
+    held = tmp_path / "held.jsonl"
+    held.write_text(line("jfk.flac", 7))
+    asked = ("--model", tiny_checkpoint, *SHORT, "--context", "own", "-o", tmp_path / "m2m")
+    asked = (*asked, "--steps", 3)
+    begun = pst("train", "host", manifest, "--held-out", held, *asked, "--stop-after", 0)
+    assert begun.code == 0, begun.err
+    done = pst("train", "host", manifest, held, *asked)
+    assert done.code == 2
+    assert "manifests" in done.err
+    fewer = pst("train", "host", manifest, "--held-out", held, *asked, "--judged", 1)
+    assert fewer.code == 2
+    assert "judged" in fewer.err
+
+
+def test_a_held_out_manifest_that_nothing_can_be_judged_by_is_refused(
+    pst, manifest, tiny_checkpoint, tmp_path
+):
+    held = tmp_path / "held.jsonl"
+    held.write_text(json.dumps({"audio": str(CLIPS / "jfk.flac"), "language": "en", "text": ""}))
+    asked = ("--model", tiny_checkpoint, *SHORT, "-o", tmp_path / "m2m", "--held-out", held)
+    done = pst("train", "host", manifest, *asked)
+    assert done.code == 1
+    assert "no held-out utterance of at most 30 s has a text" in done.err
+
+
+def test_only_the_first_process_talks(pst, manifest, tiny_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr("pst_cli.commands.train.run.first_process", lambda: False)
+    asked = ("--model", tiny_checkpoint, *SHORT, "--context", "own", "-o", tmp_path / "m2m")
+    done = pst("train", "host", manifest, *asked, "--steps", 1)
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_an_adapter_names_a_known_model_and_not_a_folder_of_its_name(
+    tiny_checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny").mkdir()
+    checkpoint = Checkpoint(tiny_checkpoint, tiny_checkpoint)
+    assert link_name("tiny", checkpoint, tmp_path / "m2m") == "tiny"
+    near = link_name(str(tiny_checkpoint), checkpoint, tmp_path / "m2m")
+    assert near == os.path.relpath(tiny_checkpoint, tmp_path / "m2m")
 
 
 def test_a_full_disk_is_told_in_one_line(pst, manifest, tiny_checkpoint, tmp_path, monkeypatch):

@@ -32,7 +32,7 @@ from pst_cli.training.examples import (
 )
 from pst_cli.training.materials import Materials
 from pst_cli.training.opening import open_model
-from pst_cli.training.plan import Mixed, Mixing, Several, batches, share
+from pst_cli.training.plan import Mixed, Mixing, Several, batches, drawn_apart, share
 from pst_cli.training.recipes.common import follows_reference
 from pst_cli.training.recipes.host import HostPlan, frequent, reader
 from pst_cli.types import SAMPLE_RATE, WINDOW_SECONDS
@@ -130,18 +130,28 @@ def test_a_single_utterance_that_would_grow_beyond_the_window_keeps_its_speed():
     assert single(said(30.0), 1.1).speed == 1.1
 
 
+def test_light_weights_are_drawn_by_too():
+    """As those of a large corpus are, with `--balance 0`."""
+    rng, weights = random.Random(0), [1e-4] * 5 + [2e-4]
+    found = Counter(drawn_apart("abcdef", weights, 1, rng)[0] for _ in range(7_000))
+    assert found.keys() == set("abcdef")
+    assert all(abs(found[name] - 1_000) < 150 for name in "abcde")
+    assert abs(found["f"] - 2_000) < 200
+
+
 def test_a_clip_is_known_by_what_is_heard():
     one, two = said(1.0, 1), said(2.0, 2)
     clip = Clip((one, two), (0.0, 0.5))
     assert clip.key == Clip((replace(one, text="other"), two), (0.0, 0.5)).key
     others = [
         Clip((two, one), (0.0, 0.5)),
+        Clip((one, replace(two, duration=2.5)), (0.0, 0.5)),  # it is cut there
         Clip((one, two), (0.0, 0.6)),
         Clip((one, two), (0.0, 0.5), 1.1),
         Clip((one, replace(two, start=0.1)), (0.0, 0.5)),
         Clip((one,), (0.0,)),
     ]
-    assert len({clip.key, *(other.key for other in others)}) == 6
+    assert len({clip.key, *(other.key for other in others)}) == 1 + len(others)
 
 
 def test_a_clip_has_the_texts_that_all_its_utterances_have():

@@ -43,7 +43,7 @@ class Clip:
     @property
     def key(self) -> str:
         """A name for what is heard, the same in every run: 32 hex digits."""
-        parts = [(str(one.audio), one.start, one.end) for one in self.utterances]
+        parts = [(str(one.audio), one.start, one.end, one.duration) for one in self.utterances]
         known = repr((parts, self.gaps, self.speed)).encode()
         return hashlib.blake2b(known, digest_size=16).hexdigest()
 

@@ -67,13 +67,19 @@ class Materials:
 def read_both(train: Sequence[Path], held_out: Sequence[Path]) -> tuple[Materials, Materials]:
     """What is learnt from, and what is held out.
 
-    Raises DataError where nothing in the first can be heard, or one sound is in both.
+    Raises DataError where nothing in the first can be heard, nothing in the second can be judged
+    by, or one sound is in both.
     """
     learnt, held = Materials.read(train, "training"), Materials.read(held_out, "held out")
     if not learnt.spoken:
         raise DataError(
             "no utterance of at most 30 s to learn from in the manifests",
             hint="pst data check MANIFEST tells what they hold",
+        )
+    if held_out and not any(one.texts() for one in held.spoken):
+        raise DataError(
+            "no held-out utterance of at most 30 s has a text to judge by",
+            hint="name a manifest with texts or translations after --held-out, or leave it out",
         )
     known = {(one.audio, one.start) for one in learnt.spoken}
     both = [one for one in held.spoken if (one.audio, one.start) in known]

@@ -7,6 +7,7 @@ place by counting.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -130,7 +131,8 @@ def drawn_apart(
 
     A larger `count` only adds to what a smaller one gives.
     """
-    keys = [rng.random() ** (1 / weight) for weight in weights]  # Efraimidis and Spirakis, 2006
+    # Efraimidis and Spirakis, 2006; in logarithms, for light weights would all come to 0.
+    keys = [math.log(rng.random() or math.ulp(0.0)) / weight for weight in weights]
     best = sorted(range(len(items)), key=lambda index: keys[index], reverse=True)
     return [items[index] for index in best[:count]]
 

@@ -206,7 +206,7 @@ class _View:
 
     def say(self, text: str) -> None:
         """One line of talk."""
-        if not self.given.quiet:
+        if not self.given.quiet and first_process():
             self.screen.print(f"pst: {text}")
 
 

@@ -97,7 +97,9 @@ class TrainOptions(CommonOptions):
     ] = 100
     stop_after: Annotated[
         float | None,
-        typer.Option("--stop-after", min=0.0, help="Minutes; the same command again goes on."),
+        typer.Option(
+            "--stop-after", min=0.0, help="Minutes of learning; the same command again goes on."
+        ),
     ] = None
     workers: Annotated[
         int,

@@ -182,12 +182,15 @@ def identity(
         for field in fields(plan)  # type: ignore[arg-type]
         if field.name not in ("cache", "student")
     }
-    manifests = [fact.sha256[:DIGITS] for given in materials for fact in given.facts]
+    manifests = [
+        f"{fact.use} {fact.sha256[:DIGITS]}" for given in materials for fact in given.facts
+    ]
     return {
         "kind": kind,
         "model": order.checkpoint.fingerprint[:DIGITS],
-        "manifests": " ".join(manifests),
+        "manifests": ", ".join(manifests),
         "longest": repr(order.longest),
+        "judged": repr(order.judged),
         **own,
     }
 
