@@ -7,10 +7,12 @@ long for the file system.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def is_there(path: str | Path) -> bool:
+    """Whether anything is seen there, a pipe too."""
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def is_file(path: str | Path) -> bool:
@@ -21,3 +23,8 @@ def is_file(path: str | Path) -> bool:
 def is_dir(path: str | Path) -> bool:
     """Whether a directory is seen there."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def known_as(model: str) -> str:
+    """What others may read of a model's name: where somebody's directory lies is not for them."""
+    return Path(model).resolve().name if is_dir(model) else model

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from pst_cli.data.importers import LAYOUTS, import_corpus
@@ -193,6 +196,16 @@ def test_a_table_may_hold_all_splits(tmp_path):
     path = table(tmp_path / "a.tsv", head, *rows)
     assert told(import_corpus("tsv", path, "dev")) == [("fr", "Non.", {})]
     assert len(import_corpus("tsv", path).utterances) == 2
+
+
+def test_a_table_may_come_out_of_a_pipe(tmp_path):
+    pipe = tmp_path / "table"
+    os.mkfifo(pipe)
+    lines = "audio\tlanguage\ttext\n\tfr\tOui.\n"
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(pipe.write_text, lines, "utf-8")
+        assert told(import_corpus("tsv", pipe)) == [("fr", "Oui.", {})]
+        assert written.result() == len(lines)
 
 
 def test_a_bad_row_of_a_table_is_named(tmp_path):

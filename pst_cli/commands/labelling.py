@@ -17,7 +17,7 @@ from pst_cli.evaluate.record import Record
 from pst_cli.evaluate.run import TimedTranslator
 from pst_cli.evaluate.tasks import Task, named, unsaid
 from pst_cli.outputs import check_writable
-from pst_cli.paths import is_dir
+from pst_cli.paths import known_as
 from pst_cli.weights import Checkpoint, locate
 
 
@@ -35,7 +35,7 @@ def execute(request: LabelOptions) -> int:
         decided = {**header(request, translator), "doubts": "left out"}
         with Record(request.kept, decided) as record:
             _say(tasks, translator, record, board)
-        found = labelled(utterances, tasks, record.texts, _name(request.model))
+        found = labelled(utterances, tasks, record.texts, known_as(request.model))
     write_manifest(request.output, found.utterances)
     board.say(_told(found, request.output))
     return EXIT_FAILED if board.failed else EXIT_OK
@@ -60,11 +60,6 @@ def _say(tasks: Sequence[Task], translator: TimedTranslator, record: Record, boa
     whole, left = (sum(len(task.references) for task in some) for some in (tasks, missing))
     board.begin(whole - left, whole, "labelling")
     keep(said(missing, translator), record, board)
-
-
-def _name(model: str) -> str:
-    """What a manifest calls a model: where somebody's directory lies is not for others to read."""
-    return Path(model).resolve().name if is_dir(model) else model
 
 
 def _told(found: Labelled, output: Path) -> str:

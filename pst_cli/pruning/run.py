@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pst_cli.console import display
@@ -12,12 +11,13 @@ from pst_cli.models.adapter import EMBEDDING
 from pst_cli.models.pruning.layers import evenly
 from pst_cli.models.pruning.vocabulary import count_tokens, read_vocabulary
 from pst_cli.outputs import check_new, landing
-from pst_cli.paths import is_dir
+from pst_cli.paths import known_as
 from pst_cli.pruning.cut import Cut, write_pruned
 from pst_cli.pruning.texts import read_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -102,7 +102,7 @@ def prune(checkpoint: Checkpoint, name: str, output: Path, options: PruneOptions
     before, rows = sizes(state), len(state[EMBEDDING])
     state = cut.apply(state)
     with landing(output) as work:
-        write_pruned(checkpoint, _known_as(name), work, state, cut)
+        write_pruned(checkpoint, known_as(name), work, state, cut)
     return Report(cut, before, sizes(state), (rows, len(state[EMBEDDING])), layers, trim)
 
 
@@ -145,8 +145,3 @@ def sizes(state: Mapping[str, Tensor]) -> dict[str, Size]:
             old = found[key]
             found[key] = Size(old.parameters + tensor.numel(), old.bytes + tensor.nbytes)
     return found
-
-
-def _known_as(name: str) -> str:
-    """A path of this machine is nobody else's business."""
-    return Path(name).resolve().name if is_dir(name) else name

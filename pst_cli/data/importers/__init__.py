@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pst_cli.console import display
 from pst_cli.data.importers import commonvoice, covost2, fleurs, tsv
 from pst_cli.errors import DataError, UsageError
-from pst_cli.paths import is_dir, is_file
+from pst_cli.paths import is_file, is_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -46,7 +46,7 @@ def import_corpus(
         DataError: it is not laid out so, or none of its sound is there.
     """
     name = display(source)
-    if not (is_dir(source) or is_file(source)):
+    if not is_there(source):
         raise UsageError(f"{name} does not exist", hint=f"ls {display(source.parent)}")
     found, missing, lost = [], 0, ""
     for utterance in LAYOUTS[layout](source, split, languages):
