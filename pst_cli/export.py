@@ -108,26 +108,29 @@ def _write_adapter(
     """
     if options.host:
         name, host = options.host
-        adapter = _difference(checkpoint, host, link_name(name, host, output))
+        whole = read_state(host.host)
+        adapter = _difference(checkpoint, whole, host.config, link_name(name, host, output))
     elif checkpoint.adapter:
-        host, adapter = checkpoint, Adapter.load(checkpoint.adapter)
+        adapter = Adapter.load(checkpoint.adapter)
+        whole = adapter.whole(checkpoint.host)
     else:
         hint = "add --host and the model that it was made of; pst prune makes whole models smaller"
         raise UsageError("only an adapter can be cut down to a size", hint=hint)
     kept, eight = 1.0, options.quantization == EIGHT
     if options.size is not None:
-        slimmed = slim(adapter, adapter.whole(host.host), options.size, eight=eight)
+        slimmed = slim(adapter, whole, options.size, eight=eight)
         adapter, kept = slimmed.adapter, slimmed.kept
     adapter.save(folder, torch.int8 if eight else torch.float16)
     _copy_card(checkpoint.path, folder)
     return kept
 
 
-def _difference(checkpoint: Checkpoint, host: Checkpoint, name: str) -> Adapter:
-    """What makes the model in `checkpoint` of the whole weights of `host`, called `name`."""
-    whole = read_state(host.host)
+def _difference(
+    checkpoint: Checkpoint, whole: Mapping[str, Tensor], model: Mapping[str, Any], name: str
+) -> Adapter:
+    """What makes the model in `checkpoint` of the `whole` weights of `model`, called `name`."""
     config = checkpoint.config
-    link = AdapterConfig(name, fingerprint(whole), layers=kept_layers(config, host.config))
+    link = AdapterConfig(name, fingerprint(whole), layers=kept_layers(config, model))
     return Adapter.between(checkpoint.state(), whole, config, link)
 
 

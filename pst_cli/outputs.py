@@ -10,7 +10,6 @@ import unicodedata
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,7 +134,7 @@ def check_result(path: Path, *inputs: Path) -> None:
         UsageError: it is one of `inputs`.
         OutputError: it is no regular file, or its directory takes none.
     """
-    if any(map(partial(_same, path), inputs)):
+    if any(_same(path, one) for one in inputs):
         hint = "name another file for the result"
         raise UsageError(f"{display(path)} is to be read, and would be replaced", hint=hint)
     check_writable(path.parent)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 SAMPLE_RATE = 16_000  # Hz; Whisper and Silero both hear at this rate
 WINDOW_SECONDS = 30.0  # s; the longest stretch Whisper hears at once
+MEGABYTE = 1_000_000  # bytes
 TIMESTAMP_SECONDS = 0.02  # s; one timestamp token, which is one encoder frame
 
 LANGUAGES = {

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-MEGABYTE = 1_000_000  # bytes
+from pst_cli.types import MEGABYTE
+
 KIBIBYTE = 1024  # bytes; the unit of /proc/self/status, and of ru_maxrss on Linux
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"  # see proc_pid_clear_refs(5): set the peak resident size back to the present one

@@ -49,8 +49,8 @@ def plot(report: Report, path: Path) -> None:
     figure.suptitle(f"{report.host}, {report.device}, {report.dtype}, to {report.target}")
     try:
         figure.savefig(path, dpi=DPI)
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise OutputError(f"--plot {display(path)}: {reason}", hint="name another file") from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pst_cli.console import display
@@ -11,6 +11,7 @@ from pst_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     Entry: TypeAlias = dict[str, Any]
 
@@ -40,14 +41,15 @@ def read_references(path: Path, clips: Sequence[Path], target: str) -> list[str]
 def _from_manifest(
     path: Path, lines: Sequence[str], clips: Sequence[Path], target: str
 ) -> list[str]:
+    called: dict[str, list[tuple[Path, Entry]]] = defaultdict(list)
     try:
-        entries = [json.loads(line) for line in lines]
-        heard = [(Path(entry["audio"]), entry) for entry in entries if entry.get("audio")]
+        for entry in map(json.loads, lines):
+            if entry.get("audio"):
+                audio = path.parent / entry["audio"]
+                called[audio.name].append((audio, entry))
     except (ValueError, TypeError) as error:
         raise UsageError(f"--refs {display(path)}: a line is no manifest entry: {error}") from error
-    names = {clip.name for clip in clips}
-    sounds = [(path.parent / audio, entry) for audio, entry in heard if audio.name in names]
-    found = [_reference(_entry(clip, sounds), target) for clip in clips]
+    found = [_reference(_entry(clip, called[clip.name]), target) for clip in clips]
     missing = [clip for clip, text in zip(clips, found, strict=True) if not text]
     if missing:
         first = display(missing[0].name)
@@ -59,9 +61,8 @@ def _from_manifest(
     return found
 
 
-def _entry(clip: Path, sounds: Sequence[tuple[Path, Entry]]) -> Entry:
-    """What a manifest says of `clip`; nothing where it says several things."""
-    called = [(audio, entry) for audio, entry in sounds if audio.name == clip.name]
+def _entry(clip: Path, called: Sequence[tuple[Path, Entry]]) -> Entry:
+    """What is said of `clip` under its name; nothing where it is several things."""
     here = [entry for audio, entry in called if audio.resolve() == clip.resolve()]
     found = here or [entry for _, entry in called]
     return found[0] if len(found) == 1 else {}

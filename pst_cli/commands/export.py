@@ -11,6 +11,7 @@ from pst_cli import console
 from pst_cli.commands import options
 from pst_cli.commands.download import fetcher
 from pst_cli.errors import UsageError
+from pst_cli.types import MEGABYTE
 
 HELP = """Write a model as other Whisper programs open it; an adapter is merged into its host.
 
@@ -18,7 +19,6 @@ The directory appears when it is whole. The model card goes along, and so do the
 weights, except to CTranslate2.
 """
 FORMATS = ("transformers", "ctranslate2", "adapter")
-MEGABYTE = 10**6
 DTYPES = ("float16", "bfloat16", "float32")
 QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", *DTYPES)
 

@@ -9,8 +9,8 @@ import typer
 from pst_cli import console
 from pst_cli.commands.download import transfer_progress
 from pst_cli.errors import ModelError
+from pst_cli.types import MEGABYTE
 
-MEGABYTE = 1_000_000  # bytes
 NAME_WIDTH = 24  # columns
 NAME_HELP = "A name as `pst models list` shows it."
 

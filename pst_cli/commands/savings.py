@@ -10,8 +10,8 @@ from rich.table import Table
 
 from pst_cli import console
 from pst_cli.pruning import Report
+from pst_cli.types import MEGABYTE
 
-MEGABYTE = 1_000_000  # bytes
 WIDTH = 100  # columns of the table
 INDENT = 2  # of the JSON document
 

@@ -40,7 +40,7 @@ def read_table(sources: Path, table: Sentences) -> Iterator[Same]:
         with (lzma.open if path.suffix == ".xz" else open)(
             path, "rt", encoding="utf-8", newline=""
         ) as file:
-            rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            rows = csv.DictReader(file, restval="", delimiter="\t", quoting=csv.QUOTE_NONE)
             yield from map(_columns if table.layout == "columns" else _pair, rows)
     except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, csv.Error, KeyError) as error:
         reason = f"{display(path)} cannot be read as a table of {table.layout}: {error}"
@@ -51,15 +51,14 @@ def _columns(row: Mapping[str, str]) -> Same:
     """The first alternative of each cell that is fit."""
     found = {}
     for language in LANGUAGES:
-        cells = (row.get(language) or "").split(ALTERNATIVES)
+        cells = row.get(language, "").split(ALTERNATIVES)
         if text := next((cell.strip() for cell in cells if fit(language, cell.strip())), ""):
             found[language] = text
     return found
 
 
 def _pair(row: Mapping[str, str]) -> Same:
-    source, target = row["source_language"], row["target_language"]
-    return _fitting({source or "": row["source"] or "", target or "": row["target"] or ""})
+    return _fitting({row["source_language"]: row["source"], row["target_language"]: row["target"]})
 
 
 def _fitting(said: Same) -> Same:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from pst_cli.errors import UsageError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICES = ("auto", "cpu", "cuda", "mps")
+NUMBERED = re.compile(r"(?P<kind>cpu|cuda|mps)(:(?P<number>[0-9]+))?")
 
 
 class Place(NamedTuple):
@@ -37,8 +39,8 @@ def choose_device(name: str) -> str:
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = name.partition(":")
-    if kind not in DEVICES[1:] or (":" in name and not (number.isascii() and number.isdigit())):
+    match = NUMBERED.fullmatch(name)
+    if match is None:
         hint = f"one of {', '.join(DEVICES)}, or cuda:N"
         raise UsageError(f"--device {name}: no such device", hint=hint)
     present = {
@@ -46,7 +48,8 @@ def choose_device(name: str) -> str:
         "cuda": torch.cuda.device_count(),
         "mps": int(torch.backends.mps.is_available()),
     }
-    if int(number or 0) >= present[kind]:
+    kind, number = match["kind"], int(match["number"] or 0)
+    if number >= present[kind]:
         raise UsageError(f"--device {name}: PyTorch finds none here", hint="use --device cpu")
     return name if kind == "cuda" else kind
 

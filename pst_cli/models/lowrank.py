@@ -9,6 +9,7 @@ import torch
 
 from pst_cli.errors import UsageError
 from pst_cli.models.compact import DOWN, FLOAT, HALF, UP, size
+from pst_cli.types import MEGABYTE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 
 NOTHING = 1e-6  # of the strongest direction's singular value
-MEGABYTE = 1_000_000  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,11 @@ def _matrices(adapter: Adapter, host: Mapping[str, Tensor]) -> dict[str, Tensor]
         if tensor.ndim != 2 or name.endswith(UP):
             continue
         of = name.removesuffix(DOWN)
-        pair = of != name
-        more = adapter.tensors[of + UP].float() @ tensor.float() if pair else tensor.float()
-        found[of] = found.get(of, 0) + (more if pair else more - beneath[of].float())
+        if of == name:
+            change = tensor.float() - beneath[of].float()
+        else:
+            change = adapter.tensors[of + UP].float() @ tensor.float()
+        found[of] = found.get(of, 0) + change
     return found
 
 
