@@ -16,7 +16,7 @@ from pst_cli.types import LANGUAGES, Window
 from pst_cli.vad import speech_windows, whole_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from pst_cli.audio import AudioStream
@@ -63,7 +63,9 @@ def _file_work(wanted: Wanted, audio: AudioStream, worker: Worker) -> Iterator[W
         heard = list(islice(windows, VOTERS))
         encoded = yield from worker.encoded(heard)
     if heard:
-        source = yield from _voted(wanted.file, heard, encoded, worker.translator)
+        source, share = yield from worker.voted(heard, encoded)
+        if share < FOREIGN:
+            yield Note(f"the speech may be none of {', '.join(LANGUAGES)}", wanted.file)
     own = (source,) if options.transcript and source else ()
     targets = tuple(dict.fromkeys(own + wanted.targets))
     if source in wanted.targets and own:
@@ -79,16 +81,6 @@ def _file_work(wanted: Wanted, audio: AudioStream, worker: Worker) -> Iterator[W
     for window in windows:
         yield rows(window)
     yield Finished(wanted.file, audio.position, source, tuple(audio.notes))
-
-
-def _voted(
-    file: Path, heard: Sequence[Window], encoded: Sequence[Encoded], translator: Translator
-) -> Generator[Event, None, str]:
-    """The language that a file's first windows vote for."""
-    source, share = translator.vote(Encoded.join(encoded), heard)
-    if share < FOREIGN:
-        yield Note(f"the speech may be none of {', '.join(LANGUAGES)}", file)
-    return source
 
 
 def _warned(source: str | None, targets: Sequence[str], host: Host) -> Iterator[Event]:

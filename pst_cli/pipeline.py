@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import torch
 
+from pst_cli.decoding.guards import merit
 from pst_cli.decoding.segments import segments
 from pst_cli.errors import ModelError, PstError
 from pst_cli.models.encoded import Encoded
+from pst_cli.translator import elected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -72,6 +74,9 @@ class Note:
     file: Path | None = None
 
 
+# As torch says it of a processor, of mps and of cuBLAS.
+OUT_OF_MEMORY = ("allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Event = Opened | Heard | Finished | Failed | Note
@@ -112,18 +117,31 @@ class Worker:
         self.size, self.most = 1, translator.options.batch_size
 
     def run(self, items: Iterable[Waiting]) -> Iterator[Event]:
-        """Decode and tell; a window's rows stay together, and a batch takes no part of one."""
+        """Decode and tell; a window's rows stay together, and a batch takes no part of one.
+
+        Short files share batches. A longer one is told to the end before the next is opened, which
+        may have to be waited for, or fail.
+        """
         waiting: list[Waiting] = []
+        begun: set[Path] = set()  # files of which something was told already
         for item in items:
             waiting.append(item)
-            if isinstance(item, tuple) and len(_jobs(waiting)) + len(item) > self.size:
+            rows = len(_jobs(waiting))
+            if isinstance(item, tuple):
+                due = rows + len(item) > self.size
+            else:
+                due = not rows or (isinstance(item, Finished) and item.file in begun)
+            if due:
                 yield from self._flush(waiting)
+                begun |= {job.file for job in _jobs(waiting)}
                 waiting = []
         yield from self._flush(waiting)
 
     def _flush(self, waiting: Sequence[Waiting]) -> Iterator[Event]:
-        heard = iter((yield from self.heard(_jobs(waiting))))
-        self.size = min(self.size * 2, self.most)
+        jobs = _jobs(waiting)
+        heard = iter((yield from self.heard(jobs)))
+        if jobs:
+            self.size = min(self.size * 2, self.most)
         for item in waiting:
             if not isinstance(item, tuple):
                 yield item
@@ -154,6 +172,13 @@ class Worker:
         work = partial(self.translator.encode, context=context)
         return (yield from self._fitting(windows, work))
 
+    def voted(
+        self, windows: Sequence[Window], encoded: Sequence[Encoded]
+    ) -> Generator[Event, None, tuple[str, float]]:
+        """The language that most of what is heard in `windows` speaks for, and its share."""
+        scores = yield from self._fitting(encoded, self.translator.language_scores)
+        return elected(scores, windows)
+
     def _decoded(self, jobs: Sequence[Job]) -> Generator[Event, None, list[Timed]]:
         """Decode `jobs`; those that a wary translator doubts, once more and heard in full."""
         wary = self.translator.wary
@@ -165,7 +190,7 @@ class Worker:
             heard = yield from self._listened(again, "full")
             better = yield from self._fitting(heard, self._batch)
             for row, one in zip(doubtful, better, strict=True):
-                timed[row] = one
+                timed[row] = max(one, timed[row], key=lambda way: merit(way[0]))
         return timed
 
     def _listened(
@@ -214,4 +239,4 @@ def _jobs(waiting: Sequence[Waiting]) -> list[Job]:
 def _out_of_memory(error: Exception) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return any(words in str(error) for words in ("allocate memory", "not enough memory"))
+    return any(words in str(error) for words in OUT_OF_MEMORY)

@@ -156,10 +156,16 @@ class Translator:
         said = [one.decoded for one in judged]
         return token_times(said, windows, listen, host.tokens, host.decoder.limit)
 
-    def vote(self, encoded: Encoded, windows: Sequence[Window]) -> tuple[str, float]:
-        """The source language that windows agree on, and its share; louder for longer windows."""
-        scores = self.host.language_scores(encoded.host, list(LANGUAGES), encoded.mask)
-        weights = torch.tensor([window.seconds for window in windows])
-        shares = (scores.exp().cpu() * weights[:, None]).sum(0) / weights.sum()
-        best = int(shares.argmax())
-        return list(LANGUAGES)[best], float(shares[best])
+    def language_scores(self, encoded: Sequence[Encoded]) -> list[Tensor]:
+        """Log-probabilities of `LANGUAGES` being spoken, in what is heard of each window."""
+        heard = Encoded.join(encoded)
+        scores = self.host.language_scores(heard.host, list(LANGUAGES), heard.mask)
+        return list(scores.cpu())
+
+
+def elected(scores: Sequence[Tensor], windows: Sequence[Window]) -> tuple[str, float]:
+    """The language that windows agree on, and its share; longer windows have more to say."""
+    weights = torch.tensor([window.seconds for window in windows])
+    shares = (torch.stack(list(scores)).exp() * weights[:, None]).sum(0) / weights.sum()
+    best = int(shares.argmax())
+    return list(LANGUAGES)[best], float(shares[best])

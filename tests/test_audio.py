@@ -18,8 +18,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pst_cli.audio import find_audio, open_audio
-from pst_cli.audio.decoders import GAP_SECONDS, _Clock
+from pst_cli.audio import decoders, find_audio, open_audio, stream
+from pst_cli.audio.decoders import GAP_SECONDS, ContainerDecoder, _Clock, open_decoder
+from pst_cli.audio.source import open_source
 from pst_cli.audio.spans import span_seconds
 from pst_cli.audio.stream import _reblock, resample
 from pst_cli.errors import AudioError, PstError, UsageError
@@ -343,6 +344,57 @@ def test_a_wav_written_to_a_pipe_is_not_called_truncated(tmp_path):
     samples, notes = read_with_notes(path)
     assert len(samples) == 2 * SAMPLE_RATE
     assert not notes
+
+
+@pytest.mark.parametrize("size", [0x7FFF_F000, 0xFFFF_FFFF])
+def test_a_piped_wav_longer_than_it_could_declare_is_heard_to_its_end(tmp_path, size):
+    """Sparse: five hours and ten, of which libsndfile knows the 2 or 4 GiB that are declared."""
+    path, rate, hours = tmp_path / "a.wav", 44_100, 5 if size < 0x8000_0000 else 10
+    soundfile.write(path, np.zeros((rate, 2)), rate, subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    place = data.index(b"data") + 4
+    data[4:8] = data[place : place + 4] = size.to_bytes(4, "little")
+    path.write_bytes(data)
+    with path.open("r+b") as file:
+        file.truncate(place + 4 + hours * 3600 * rate * 4)
+    with open_source(path) as file:
+        decoder = open_decoder(file, "a.wav")
+        assert isinstance(decoder, ContainerDecoder)
+        assert decoder.seconds is None or decoder.seconds == pytest.approx(hours * 3600, rel=1e-3)
+        decoder.close()
+
+
+def test_a_piped_wav_is_read_past_what_it_declares(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoders, "UNKNOWN_BYTES", 16_000)
+    monkeypatch.setattr(decoders, "MORE_BYTES", 1000)
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(2, 16000), 16000)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"data") + 4
+    data[place : place + 4] = (16_000).to_bytes(4, "little")
+    path.write_bytes(data)
+    samples, notes = read_with_notes(path)
+    assert len(samples) == pytest.approx(2 * SAMPLE_RATE, abs=16)
+    assert not notes
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".mkv"])
+def test_a_disk_that_fails_half_way_is_told_in_one_line(tmp_path, suffix, monkeypatch):
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".mkv":
+        write_video(path, "aac", pictures=False)
+    else:
+        soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 480_000), 16_000)
+    limit = path.stat().st_size // 2
+
+    class Failing(io.FileIO):
+        def read(self, size=-1):
+            if self.tell() > limit:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().read(size)
+
+    monkeypatch.setattr(stream, "open_source", lambda source: Failing(source))
+    assert problem(path) == f"{path} cannot be read: Input/output error"
 
 
 def problem(source: str | Path, kind: type[PstError] = AudioError) -> str:

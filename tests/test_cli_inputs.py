@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 import soundfile
 from checkpoints import SENTENCE
+
+from pst_cli.audio import stream
 
 RATE = 16_000  # Hz
 ODD_NAMES = ["two words.wav", "new\nline.wav", "[b]ra{ck}et%d.wav", "naïve.wav", "'quoted\".wav"]
@@ -118,6 +121,49 @@ def test_a_file_that_may_not_be_read_fails(translate, folder, speech, monkeypatc
     done = translate("secret.wav")
     assert done.code == 1
     assert "secret.wav cannot be read: Permission denied" in one_error(done.err)
+
+
+def test_a_folder_that_cannot_be_listed_fails_and_stops_no_other(
+    translate, folder, speech, monkeypatch
+):
+    Path("lost").mkdir()
+    shutil.copy(speech, "a.wav")
+    shutil.copy(speech, "b.wav")
+    listed = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "lost":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # chmod would not bind root
+    monkeypatch.setattr(os, "listdir", refuse)
+    done = translate(".")
+    assert done.code == 1
+    assert "lost cannot be listed: Permission denied" in one_error(done.err)
+    assert {path.name for path in folder.glob("*.txt")} == {"a.en.txt", "b.en.txt"}
+
+
+def test_a_file_on_a_bad_disk_fails_and_stops_no_other(translate, folder, speech, monkeypatch):
+    shutil.copy(speech, "bad.wav")
+    shutil.copy(speech, "good.wav")
+    original = stream.open_source
+
+    class Bad:
+        def read(self, size):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        def close(self):
+            pass
+
+    def opened(path):
+        return Bad() if Path(path).name == "bad.wav" else original(path)
+
+    monkeypatch.setattr(stream, "open_source", opened)
+    done = translate(".")
+    assert done.code == 1
+    assert "bad.wav cannot be read: Input/output error" in one_error(done.err)
+    assert Path("good.en.txt").exists()
 
 
 def test_a_truncated_mp3_gives_what_is_left_of_it(translate, folder, speech):

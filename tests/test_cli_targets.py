@@ -28,7 +28,7 @@ def translate(pst, talking_checkpoint, folder):
 @pytest.fixture
 def counted(monkeypatch) -> dict[str, list[int]]:
     """How many windows were encoded, and rows decoded, a batch each; how many voted."""
-    found: dict[str, list[int]] = {"encode": [], "decode": [], "vote": []}
+    found: dict[str, list[int]] = {"encode": [], "decode": [], "language_scores": []}
 
     def count(name, size):
         original = getattr(Translator, name)
@@ -41,7 +41,7 @@ def counted(monkeypatch) -> dict[str, list[int]]:
 
     count("encode", lambda given: len(given[0]))
     count("decode", lambda given: len(given[1]))
-    count("vote", lambda given: len(given[1]))
+    count("language_scores", lambda given: len(given[0]))
     return found
 
 
@@ -80,9 +80,25 @@ def test_windows_are_encoded_once_and_a_batch_counts_rows(translate, counted, si
     assert sum(counted["encode"]) == 6
     assert sum(counted["decode"]) == 3 * 6
     assert max(counted["decode"]) <= size
-    assert counted["vote"] == [6]
+    assert sum(counted["language_scores"]) == 6
+    assert max(counted["language_scores"]) <= size
     for to in ("fr", "de", "zh"):
         assert Path(f"long.{to}.txt").read_text() == f"{SENTENCE}\n" * 6
+
+
+def test_a_long_file_is_written_before_the_next_is_opened(translate, monkeypatch):
+    from pst_cli import files
+
+    several_windows(Path("a.wav"), 9)
+    opened, seen = files.open_audio, {}
+
+    def open_audio(file, track):
+        seen[file.name] = Path("a.fr.txt").exists()
+        return opened(file, track)
+
+    monkeypatch.setattr(files, "open_audio", open_audio)
+    assert translate("a.wav", "clip.wav", "--format", "txt", to="fr").code == 0
+    assert seen == {"a.wav": False, "clip.wav": True}
 
 
 def test_what_is_left_of_a_window_is_heard_again_for_the_language_that_left_it(
@@ -102,7 +118,7 @@ def test_what_is_left_of_a_window_is_heard_again_for_the_language_that_left_it(
 
     monkeypatch.setattr(pipeline, "segments", stopping_early)
     assert translate("clip.wav", "--format", "txt", "--from", "en").code == 0
-    assert counted == {"encode": [1, 1], "decode": [3, 1], "vote": []}
+    assert counted == {"encode": [1, 1], "decode": [3, 1], "language_scores": []}
     said = {to: Path(f"clip.{to}.txt").read_text() for to in ("fr", "de", "zh")}
     assert said == {"fr": f"{SENTENCE}\n", "de": f"{SENTENCE}\n" * 2, "zh": f"{SENTENCE}\n"}
 

@@ -53,7 +53,7 @@ from pst_cli.models.kvspn_config import KVSPNConfig
 from pst_cli.models.session import Session
 from pst_cli.models.vocabularies import ANYTHING
 from pst_cli.training.recipes.host import HostPlan, taught
-from pst_cli.translator import Options, Translator
+from pst_cli.translator import Options, Translator, elected
 from pst_cli.types import SAMPLE_RATE, WINDOW_SECONDS, Window
 
 FRAMES = 50  # of the encoder, a second
@@ -330,7 +330,7 @@ def test_windows_of_several_lengths_vote_as_they_would_alone(host):
     translator = Translator(host, Options(context="own"))
     windows = [window(0.5, 1), window(6.0, 2)]
     heard = translator.encode(windows)
-    best, share = translator.vote(Encoded.join(heard), windows)
+    best, share = elected(translator.language_scores(heard), windows)
     alone = [host.language_scores(one.host, [best]).exp().item() for one in heard]
     assert share == pytest.approx((0.5 * alone[0] + 6.0 * alone[1]) / 6.5, rel=1e-4)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import combinations, groupby
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ from pst_cli.decoding.proposals import Guide, propose
 from pst_cli.decoding.protocols import Plain
 from pst_cli.decoding.rules import TokenRules
 from pst_cli.errors import ModelError
-from pst_cli.models.heads import Heads
+from pst_cli.models.heads import MOST, Heads
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig, read_config
 from pst_cli.models.vocabularies import ANYTHING, Vocabularies
@@ -196,6 +197,18 @@ def test_the_last_token_of_the_prompt_that_names_a_vocabulary_says_what_may_be_d
     assert heads.of([[START, 9], [START, 8]]).affine is decoder.head
     head, states = heads.of([[START, 9]]).affine, torch.randn(2, 1, net.config.d_model)
     torch.testing.assert_close(head(states), decoder.head(states)[..., [25, 30]], **ROUNDED)
+
+
+def test_heads_of_many_sets_of_languages_do_not_pile_up():
+    decoder = session(tiny(13, layers=3), sound(tiny(13, layers=3), 1, 13)).decoder
+    languages = tuple((place, 1) for place in range(7, 13))
+    net = network(tiny(13, layers=3), vocabularies=languages)
+    net.draft_tokens.copy_(torch.arange(20, 26))
+    heads = Heads(net.vocabularies, decoder)
+    pairs = combinations(range(7, 13), 2)
+    made = [weakref.ref(heads.of([[START, a], [START, b]])) for a, b in pairs]
+    assert len(made) > MOST
+    assert sum(one() is not None for one in made) == MOST
 
 
 def test_medusa_does_not_see_the_token_and_kvspn_does():

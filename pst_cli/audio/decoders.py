@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 READ_FRAMES = 1 << 16  # frames read at once; 1.4 s at 44.1 kHz
 SNIFF_BYTES = 1 << 16
 UNKNOWN_BYTES = 0x7FFF_0000  # a WAV writer that cannot seek back declares about 2 or 4 GiB
+MORE_BYTES = 1 << 20  # beyond what is declared; no other chunk is as long, so sound goes on
 ENDLESS = 1 << 62  # frames; libsndfile's word for a length that no header gives is 2^63 - 1
 CHAINED = "Junk after the last page"  # what libsndfile makes of a second Ogg stream
 
@@ -63,7 +65,7 @@ def open_decoder(file: BinaryIO, name: str, track: int | None = None) -> Decoder
     """
     head = file.read(SNIFF_BYTES)
     file.seek(0)
-    exact = not _is_mpeg_audio(head) or _has_frame_count(head)
+    exact, endless = not _is_mpeg_audio(head) or _has_frame_count(head), False
     if not _is_mpeg_audio(head) and track in (None, 1):  # libsndfile knows of one track only
         try:
             decoder = SndfileDecoder(file, name)
@@ -72,10 +74,10 @@ def open_decoder(file: BinaryIO, name: str, track: int | None = None) -> Decoder
         else:
             if decoder.knows_its_end:
                 return decoder
+            exact, endless = False, decoder.goes_on
             decoder.close()
             file.seek(0)
-            exact = False
-    return ContainerDecoder(file, name, exact=exact, track=track)
+    return ContainerDecoder(file, name, exact=exact, track=track, endless=endless)
 
 
 def _is_mpeg_audio(head: bytes) -> bool:
@@ -103,10 +105,19 @@ class SndfileDecoder:
     def knows_its_end(self) -> bool:
         """Whether libsndfile finds all of it.
 
-        It does not in FLAC that was piped, in Ogg files laid end to end, and in the WAV of a
-        recorder that was cut off.
+        It does not in FLAC that was piped, in Ogg files laid end to end, in the WAV of a
+        recorder that was cut off, and in a piped one that `goes_on`.
         """
-        return 0 < self._file.frames < ENDLESS and CHAINED not in self._file.extra_info
+        found = 0 < self._file.frames < ENDLESS and CHAINED not in self._file.extra_info
+        return found and not self.goes_on
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a WAV that was piped is longer than the 2 or 4 GiB that it had to declare."""
+        declared = re.search(r"^data : (\d+)$", self._file.extra_info, re.MULTILINE)
+        if not declared or int(declared[1]) < UNKNOWN_BYTES:
+            return False
+        return os.fstat(self._source.fileno()).st_size > int(declared[1]) + MORE_BYTES
 
     def pieces(self) -> Iterator[Piece]:
         rate, done = self._file.samplerate, 0.0  # s
@@ -158,17 +169,25 @@ class SndfileDecoder:
 class ContainerDecoder:
     """One sound track of a video, or of any other container that FFmpeg knows."""
 
-    def __init__(self, file: BinaryIO, name: str, *, exact: bool, track: int | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        name: str,
+        *,
+        exact: bool,
+        track: int | None = None,
+        endless: bool = False,
+    ) -> None:
+        """`exact`: what is declared is no guess; `endless`: sound goes on past a declared size."""
         import av
 
         self.notes: list[str] = []
         self._name = name
         try:
             # Only `file` itself may be read: no playlist may lead to other files or the network.
-            self._container: Any = av.open(
-                file, options={"protocol_whitelist": "pipe"}, metadata_errors="replace"
-            )
-        except (av.FFmpegError, ValueError, OSError) as error:
+            options = {"protocol_whitelist": "pipe"} | ({"ignore_length": "1"} if endless else {})
+            self._container: Any = av.open(file, options=options, metadata_errors="replace")
+        except (av.FFmpegError, ValueError) as error:
             raise not_sound(name) from error
         tracks = list(self._container.streams.audio)
         try:
@@ -178,7 +197,7 @@ class ContainerDecoder:
             raise
         self.choice = _told(self._track, tracks) if track is None and len(tracks) > 1 else None
         self._exact = exact and self._container.format.name not in GUESSED_DURATIONS
-        self.seconds = self._find_seconds()
+        self.seconds = None if endless else self._find_seconds()
         self._damaged = 0
         self._filled = 0.0
 
@@ -217,6 +236,8 @@ class ContainerDecoder:
                 packet = next(packets)
             except (StopIteration, av.FFmpegError):  # the end, or a damaged or missing one
                 return
+            except OSError as error:
+                raise unreadable(self._name, error) from error
             try:
                 yield from packet.decode()
             except av.FFmpegError:
@@ -282,6 +303,12 @@ def _floats(frame: Any) -> Samples:
 def early_end(seconds: float, declared: float) -> str:
     """The note for a file whose sound stops before its header says."""
     return f"the file ends early, at {seconds:.1f} s of {declared:.1f} s: it seems truncated"
+
+
+def unreadable(name: str, error: OSError) -> AudioError:
+    """The error for a file that the disk or the network does not give."""
+    hint = f"ls -l {shlex.quote(name)}"
+    return AudioError(f"{name} cannot be read: {error.strerror}", hint=hint)
 
 
 def not_sound(name: str) -> AudioError:

@@ -31,11 +31,13 @@ def find_audio(paths: Iterable[str | Path]) -> list[Path]:
     """The files that `paths` name, each once, in the order given.
 
     A folder stands for the sound and video files below it (told by suffix, hidden ones left
-    out), sorted by path. A named file is taken whatever its suffix, and "-" (stdin) as it is.
+    out), sorted by path. One that cannot be listed is among them, to fail where it is opened as
+    a file that cannot be read does. A named file is taken whatever its suffix, and "-" (stdin)
+    as it is.
 
     Raises:
         UsageError: a path does not exist, or a folder holds no such file.
-        AudioError: a path may not be looked at, or a folder cannot be listed.
+        AudioError: a path may not be looked at.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
@@ -80,15 +82,10 @@ def require_present(path: Path) -> None:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder, onerror=_cannot_list):
+    shut: list[OSError] = []
+    for root, folders, names in os.walk(folder, onerror=shut.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
                 yield Path(root, name)
-
-
-def _cannot_list(error: OSError) -> None:
-    name = display(error.filename)
-    raise AudioError(
-        f"{name} cannot be listed: {error.strerror}", hint=f"ls -ld {shlex.quote(name)}"
-    )
+    yield from (Path(error.filename) for error in shut)

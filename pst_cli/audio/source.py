@@ -31,7 +31,7 @@ def open_source(source: str | Path) -> BinaryIO:
 
     Raises:
         UsageError: the path is missing or a folder, or stdin is a terminal.
-        AudioError: it is empty, or may not be read.
+        AudioError: it is empty, or may not be read, or is a folder that cannot be listed.
     """
     if str(source) == STDIN:
         return _spool(_open_stdin(), "stdin")
@@ -44,6 +44,7 @@ def _open_path(path: Path) -> BinaryIO:
     name = display(path)
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
+        _listed(path)
         raise UsageError(f"{name} is a folder, not a file", hint=f"ls {shlex.quote(name)}")
     if stat.S_ISREG(status.st_mode) and status.st_size == 0:
         raise AudioError(f"{name} is empty (0 bytes)", hint=f"ls -l {shlex.quote(name)}")
@@ -57,6 +58,17 @@ def _open_path(path: Path) -> BinaryIO:
         return file
     with file:
         return _spool(file, name)
+
+
+def _listed(folder: Path) -> None:
+    """Raises AudioError where `folder` cannot be listed: so it stands among files to be heard."""
+    try:
+        next(folder.iterdir(), None)
+    except OSError as error:
+        name = display(folder)
+        raise AudioError(
+            f"{name} cannot be listed: {error.strerror}", hint=f"ls -ld {shlex.quote(name)}"
+        ) from error
 
 
 def _open_stdin() -> BinaryIO:

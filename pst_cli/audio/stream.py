@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soxr
 
-from pst_cli.audio.decoders import not_sound, open_decoder
+from pst_cli.audio.decoders import not_sound, open_decoder, unreadable
 from pst_cli.audio.finding import STDIN
 from pst_cli.audio.source import open_source
 from pst_cli.console import display
@@ -45,6 +45,9 @@ def open_audio(source: str | Path, track: int | None = None) -> AudioStream:
     file = open_source(source)
     try:
         return AudioStream(name, file, open_decoder(file, name, track))
+    except OSError as error:  # a bad sector, or a share that is gone
+        file.close()
+        raise unreadable(name, error) from error
     except BaseException:
         file.close()
         raise

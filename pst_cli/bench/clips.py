@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from pst_cli.audio import open_audio
 from pst_cli.errors import AudioError
-from pst_cli.models.encoded import Encoded
 from pst_cli.models.prompts import Ability, needs_source, prompt
-from pst_cli.translator import VOTERS, Options, Translator
+from pst_cli.translator import VOTERS, Options, Translator, elected
 from pst_cli.vad import speech_windows, whole_windows
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def _tasks(clip: Clip, target: str, translator: Translator) -> Iterator[Task]:
 def _vote(clip: Clip, translator: Translator) -> str:
     heard = clip.windows[:VOTERS]
     encoded = [row for window in heard for row in translator.encode([window])]
-    return translator.vote(Encoded.join(encoded), heard)[0]
+    return elected(translator.language_scores(encoded), heard)[0]
 
 
 def _in_words(ability: Ability, target: str, source: str | None) -> tuple[str | None, str | None]:

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pst_cli.language import strays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pst_cli.decoding.loop import Decoded
 
@@ -117,17 +118,19 @@ def decode_guarded(
             for row, decoded in zip(rows, decode(rows, attempt), strict=True):
                 said = text(decoded.tokens)
                 judged = judge(decoded, said, attempt.temperature, guards, languages[row])
+                if _only_strayed(tried[row].values()):  # heard well: samples guess by their nature
+                    judged = replace(judged, silent=False)
                 tried[row][attempt] = judged
                 further = _further(tried[row], guards)
                 if further:
                     again[further].append(row)
         todo = again
-    return [max(judged.values(), key=_merit) for judged in tried]
+    return [max(judged.values(), key=merit) for judged in tried]
 
 
 def _further(tried: Mapping[Attempt, Judged], guards: Guards) -> Attempt | None:
     """How to decode a row again after what was `tried`; None: no more."""
-    best = max(tried.values(), key=_merit)
+    best = max(tried.values(), key=merit)
     if best.passes or not guards.fall_back:
         return None
     looped = any(REPETITION in judged.flags for judged in tried.values())
@@ -142,7 +145,12 @@ def _further(tried: Mapping[Attempt, Judged], guards: Guards) -> Attempt | None:
     return Attempt(hotter[0], 1, looped) if hotter else None
 
 
-def _merit(judged: Judged) -> tuple[bool, bool, bool, float]:
+def _only_strayed(tried: Iterable[Judged]) -> bool:
+    """Whether another language is all that the first of the attempts was in doubt for."""
+    return any(first.flags == (OTHER_LANGUAGE,) for first in islice(tried, 1))
+
+
+def merit(judged: Judged) -> tuple[bool, bool, bool, float]:
     """What makes one attempt better than another, the weightiest first."""
     loops, strayed = REPETITION in judged.flags, OTHER_LANGUAGE in judged.flags
     return judged.passes, not loops, not strayed, judged.decoded.average_logprob

@@ -32,9 +32,11 @@ def segments(
         return [], None
     tokens = judged.decoded.tokens
     found, consumed = stretches(tokens, special, window.seconds)
-    rest = _rest(window, consumed)
+    left_over = left_open(tokens, special)
+    # What closed at once is gone on from a little later, or it would be heard again for ever.
+    rest = _rest(window, consumed if left_over else max(consumed, REST))
     if rest is None and consumed < window.seconds:  # too little to hear again: take it as it is
-        found.append(Stretch(consumed, window.seconds, left_open(tokens, special)))
+        found.append(Stretch(consumed, window.seconds, left_over))
     left = iter(times)
     made = [
         _segment(stretch, judged, window, text, list(islice(left, len(stretch.tokens))))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pst_cli.models.vocabularies import Vocabularies
 
 
+MOST = 8  # heads held at once: of six languages there are 63 sets, and each takes some 12 MB
+
+
 @dataclass(frozen=True)
 class Head:
     """Scores over `kept`, ids in ascending order; None: the whole vocabulary."""
@@ -34,7 +37,7 @@ class Head:
 
 
 class Heads:
-    """The heads that a network drafts with, each made once: a copy of some of a decoder's rows.
+    """The latest heads that a network drafts with, copies of some of a decoder's rows.
 
     Which it is, the prompts tell. Rows of several languages that are drafted together share one
     for all that any of them may say.
@@ -47,9 +50,11 @@ class Heads:
     def of(self, rows: Sequence[Sequence[int]]) -> Head:
         """The head for `rows`, each a prompt and what was said so far."""
         asked = frozenset(map(self._vocabularies.asked, rows))
-        if asked not in self._made:
-            self._made[asked] = self._make(asked)
-        return self._made[asked]
+        known = self._made.pop(asked) if asked in self._made else self._make(asked)
+        self._made[asked] = known
+        if len(self._made) > MOST:
+            del self._made[next(iter(self._made))]  # it was not asked for for longest
+        return known
 
     def _make(self, asked: frozenset[int | None]) -> Head:
         known = [self._vocabularies.of(one) for one in asked if one is not None]
