@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,8 @@ def _write_adapter(
         adapter = _difference(checkpoint, whole, host.config, link_name(name, host, output))
     elif checkpoint.adapter:
         adapter = Adapter.load(checkpoint.adapter)
+        link = link_name(adapter.config.host, checkpoint, output)
+        adapter = replace(adapter, config=replace(adapter.config, host=link))
         whole = adapter.whole(checkpoint.host)
     else:
         hint = "add --host and the model that it was made of; pst prune makes whole models smaller"

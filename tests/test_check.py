@@ -122,6 +122,10 @@ def test_two_languages_in_a_cue_may_take_twice_the_lines() -> None:
         ("clip.srt", ()),
         ("fr.srt", ()),
         ("clip.pt-it.srt", ()),
+        ("clip.fr.default.SDH.srt", ("fr",)),
+        ("La.Casa.de.Papel.S01E01.srt", ()),
+        ("The.IT.Crowd.S01E01.srt", ()),
+        ("The.IT.Crowd.S01E01.en.srt", ("en",)),
     ],
 )
 def test_the_language_stands_in_the_name(name: str, languages: tuple[str, ...]) -> None:

@@ -155,6 +155,18 @@ def test_a_student_that_is_an_adapter_goes_along_whole(
     assert (done.code, done.out) == (0, f"{LEARNT}\n"), done.err
 
 
+def test_one_cut_to_a_size_finds_a_host_of_ones_own_from_where_it_lies(
+    pst, speech, tmp_path, talking_checkpoint
+):
+    shutil.copytree(talking_checkpoint, tmp_path / "mine")
+    adapted = write_adapter(tmp_path / "mine", tmp_path / "runs" / "many", "../../mine")
+    output = tmp_path / "small"
+    asked = ("--format", "adapter", "--size", 30, "--output", output)
+    assert pst("export", adapted, *asked).code == 0
+    done = pst("translate", speech, "--to", "it", "--model", output)
+    assert (done.code, done.out) == (0, f"{LEARNT}\n"), done.err
+
+
 def test_whole_weights_are_copied_whole(pst, tmp_path, talking_checkpoint):
     output = tmp_path / "copy"
     assert pst("export", talking_checkpoint, "--output", output).code == 0

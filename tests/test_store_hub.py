@@ -61,7 +61,8 @@ class FakeHub:
                 elif self.path.startswith("/api/models/"):
                     self.answer(200, fake.listing())
                 else:
-                    self.file(fake.files[self.path.rsplit("/", 1)[1]])
+                    _, path = self.path.split(f"/{COMMIT}/")
+                    self.file(fake.files[path])
 
             def file(self, data):
                 asked = self.headers.get("Range")
@@ -234,6 +235,33 @@ def test_the_hubs_own_cache_is_used_where_it_is_complete(fake, tmp_path):
     assert store.path(MODEL) == snapshot
     (snapshot / "tokenizer.json").unlink()
     assert store.resolve(MODEL) != snapshot
+
+
+def test_what_the_hubs_own_cache_names_by_its_sum_is_held_against_it(fake, tmp_path):
+    repository = tmp_path / "cache" / "models--someone--whisper-mine"
+    snapshot, blobs = repository / "snapshots" / COMMIT, repository / "blobs"
+    for folder in (snapshot, blobs, repository / "refs"):
+        folder.mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    for name, data in fake.files.items():
+        blob = blobs / (hashlib.sha256(data).hexdigest() if len(data) > 100 else "0" * 40)
+        blob.write_bytes(data)
+        (snapshot / name).symlink_to(blob)
+    assert store.verify(MODEL) == ()
+    weights = (snapshot / "model.safetensors").resolve()
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    (fault,) = store.verify(MODEL)
+    assert "model.safetensors is damaged: its sha256 is not the one" in fault.message
+    assert str(weights) in fault.hint
+
+
+def test_drafters_beside_the_weights_are_fetched_too(fake):
+    beside = {"student/config.json": b"{}", "student/adapter.safetensors": b"student"}
+    fake.files |= beside
+    path = store.resolve(MODEL)
+    assert {name: (path / name).read_bytes() for name in beside} == beside
 
 
 def test_two_at_once_fetch_once(fake):

@@ -111,7 +111,8 @@ def has(name: str) -> bool:
 def verify(name: str | None = None, *, progress: Progress | None = None) -> tuple[StoreError, ...]:
     """Every damaged file of `name`, or of all that is `held`; reads every byte.
 
-    A directory of the user's own has no recorded digests: there sizes and headers are checked.
+    A directory of the user's own has no recorded digests: there sizes and headers are checked,
+    and in the hub's cache what its large files are named for.
     """
     asked = held() if name is None else (name,)
     return tuple(fault for one in asked for fault in _faults(one, progress or _silent))
@@ -124,7 +125,7 @@ def _faults(name: str, progress: Progress) -> Iterator[StoreError]:
     elif folder := shipped.find(name):
         yield from shipped.faults(folder, progress)
     else:
-        path(name)
+        yield from hub.faults(path(name), progress)
 
 
 def remove(name: str) -> int:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import re
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ ATTEMPTS = 3  # of one file; each goes on where the last one stopped
 REVISION_DIGITS = 12
 OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 TRUE = ("1", "ON", "YES", "TRUE")
+BLOBS, SHA256 = "blobs", re.compile(r"[0-9a-f]{64}")
 SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 
 
@@ -78,6 +80,20 @@ def cached_ct2(name: HubName) -> Path | None:
         if snapshot and all((snapshot / card).is_file() for card in layout.CT2_CARDS):
             return snapshot
     return None
+
+
+def faults(snapshot: Path, progress: Progress) -> Iterator[StoreError]:
+    """Each damaged file of a snapshot in the hub's cache, which names large ones by their sha256.
+
+    Of any other directory there is none to be told.
+    """
+    for file in sorted(snapshot.iterdir()):
+        blob = file.resolve()
+        named = blob.parent.name == BLOBS and SHA256.fullmatch(blob.name)
+        if named and shelf.sha256(blob, progress) != blob.name:
+            hint = f"rm {shlex.quote(str(file))} {shlex.quote(str(blob))}, and fetch it again"
+            fault = "its sha256 is not the one that the hub listed"
+            yield StoreError(f"{file} is damaged: {fault}", hint=hint)
 
 
 def _revisions(name: HubName) -> tuple[str, ...]:

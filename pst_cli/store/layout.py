@@ -21,8 +21,11 @@ FEATURES = ("preprocessor_config.json", "processor_config.json")  # either one w
 EXTRAS = ("tokenizer_config.json", "special_tokens_map.json", "normalizer.json")
 CT2_CARDS = ("config.json", "tokenizer.json")
 ADAPTER_CARDS = ("config.json",)
+NETWORKS = dict.fromkeys(("kvspn", "medusa"), ("config.json", WEIGHTS))
 DRAFTERS = tuple(  # pst's own, in folders beside the weights
-    f"{kind}/{name}" for kind in ("kvspn", "medusa") for name in ("config.json", WEIGHTS)
+    f"{kind}/{name}"
+    for kind, names in (NETWORKS | {"student": (*CARDS, *FEATURES, ADAPTER, WEIGHTS)}).items()
+    for name in names
 )
 
 

@@ -41,6 +41,7 @@ _CODES = dict(zip(LANGUAGES, LANGUAGES, strict=True)) | {
     "fre": "fr",
     "ita": "it",
 }
+_KINDS = ("forced", "sdh", "cc", "hi", "default")  # of subtitles; players want them last
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,8 @@ def languages_of(name: str) -> tuple[str, ...]:
         codes = [_CODES.get(code) for code in re.split("[-_]", part)]
         if codes[0]:
             return tuple(dict.fromkeys(code for code in codes if code))
+        if part not in _KINDS:  # of the title, where `de`, `es` and `it` are words
+            break
     return ()
 
 
