@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pst_cli.errors import OutputError
 from pst_cli.files import Wanted
-from pst_cli.outputs import UNKNOWN, Job, Version, write_atomic
+from pst_cli.outputs import FOLDER, UNKNOWN, Job, Version, write_atomic
 from pst_cli.paths import is_file
 from pst_cli.pipeline import Event, Failed, Finished, Heard
 from pst_cli.subtitles.bilingual import render_both
@@ -105,7 +105,7 @@ def _written(
         meta = Meta(str(event.file), event.source, job.version.target, look.model)
         for name, path in job.outputs.items():
             try:
-                write_atomic(path, document(name, heard, job.version, meta, look))
+                write_atomic(path, document(name, heard, job.version, meta, look), flag=FOLDER)
                 outputs.append(path)
             except OutputError as error:
                 errors.append(error)

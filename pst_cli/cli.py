@@ -66,7 +66,7 @@ def main() -> None:
     try:
         app(prog_name="pst")
     except PstError as error:
-        if "--debug" in sys.argv:
+        if console.DEBUG in sys.argv:
             raise
         console.tell_error(error)
         sys.exit(error.exit_code)

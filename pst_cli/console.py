@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pst_cli.errors import PstError
+
+DEBUG = "--debug"
 
 
 def stderr() -> Console:
@@ -53,9 +56,14 @@ def write(text: str) -> None:
         raise OutputError(f"cannot write to stdout: {error.strerror}", hint=hint) from error
 
 
-def tell_error(error: PstError) -> None:
-    """The one line that says what is wrong, and what to type next."""
-    screen = stderr()
+def tell_error(error: PstError, screen: Console | None = None) -> None:
+    """The one line that says what is wrong, and what to type next; with --debug where it arose.
+
+    `screen` is on stderr too, and has a bar, say.
+    """
+    screen = screen or stderr()
+    if DEBUG in sys.argv:
+        screen.print("".join(traceback.format_exception(error)), end="")
     screen.print(f"pst: error: {error.message}")
     if error.hint:
         screen.print(f"  hint: {error.hint}")

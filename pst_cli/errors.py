@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
+
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -17,6 +22,13 @@ class PstError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def at(self, place: str) -> Self:
+        """The same, its place named if its message does not name it."""
+        if place in self.message:
+            return self
+        named = type(self)(f"{place}: {self.message}", hint=self.hint)
+        return named.with_traceback(self.__traceback__)
 
 
 class UsageError(PstError):

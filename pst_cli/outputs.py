@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 import unicodedata
 from collections import Counter
 from contextlib import contextmanager, suppress
@@ -21,23 +22,24 @@ from pst_cli.types import LANGUAGES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-_ELSEWHERE = "Choose another directory with --output-dir."
-_FREE = f"Free some space and run again. {_ELSEWHERE}"
-
-_REASONS = {
-    errno.ENOSPC: ("no space left on the disk", _FREE),
-    errno.EDQUOT: ("the disk quota is used up", _FREE),
-    errno.EACCES: ("permission denied", _ELSEWHERE),
-    errno.EPERM: ("not permitted", _ELSEWHERE),
-    errno.EROFS: ("the disk is read-only", _ELSEWHERE),
-    errno.EISDIR: ("a directory has that name", f"Move it away. {_ELSEWHERE}"),
-    errno.EEXIST: ("a file has that name", _ELSEWHERE),
-    errno.ENOTDIR: ("part of the path is a file, not a directory", _ELSEWHERE),
-    errno.ENOENT: ("the directory does not exist", f"Create it first. {_ELSEWHERE}"),
-    errno.ENAMETOOLONG: ("the name is too long", "Give the input a shorter name."),
+_REASONS = {  # what is wrong, and what may help, where another place is not all there is
+    errno.ENOSPC: ("no space left on the disk", "Free some space and run again. "),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space and run again. "),
+    errno.EACCES: ("permission denied", ""),
+    errno.EPERM: ("not permitted", ""),
+    errno.EROFS: ("the disk is read-only", ""),
+    errno.EISDIR: ("a directory has that name", "Move it away. "),
+    errno.EEXIST: ("a file has that name", ""),
+    errno.ENOTDIR: ("part of the path is a file, not a directory", ""),
+    errno.ENOENT: ("the directory does not exist", "Create it first. "),
+    errno.ENAMETOOLONG: ("the name is too long", "Give the input a shorter name. "),
 }
 
 
+OUTPUT, FOLDER = (
+    "--output",
+    "--output-dir",
+)  # what names the place of results, if nothing else is told
 UNKNOWN = "und"  # ISO 639: a language that is not known, as where nothing was said
 
 
@@ -116,18 +118,21 @@ def _keys(jobs: Iterable[Job]) -> set[str]:
     return {_key(path) for job in jobs for path in job.outputs.values()}
 
 
-def check_writable(directory: Path) -> None:
-    """Create `directory` if need be and prove that a file can be made in it, or OutputError."""
+def check_writable(directory: Path, flag: str = OUTPUT) -> None:
+    """Create `directory` if need be and prove that a file can be made in it, or OutputError.
+
+    `flag` is the option that names another, here and below.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         probe = _temporary(directory)
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        raise _explained(directory, error) from error
+        raise _explained(directory, error, flag) from error
 
 
-def check_result(path: Path, *inputs: Path) -> None:
+def check_result(path: Path, *inputs: Path, flag: str = OUTPUT) -> None:
     """Prove that `path` can be written, as `write_atomic` would.
 
     Raises:
@@ -137,11 +142,16 @@ def check_result(path: Path, *inputs: Path) -> None:
     if any(_same(path, one) for one in inputs):
         hint = "name another file for the result"
         raise UsageError(f"{display(path)} is to be read, and would be replaced", hint=hint)
-    check_writable(path.parent)
+    check_writable(_behind(path).parent, flag)
     try:
         _refuse_special(path)
     except OSError as error:
-        raise _explained(path, error) from error
+        raise _explained(path, error, flag) from error
+
+
+def _behind(path: Path) -> Path:
+    """What a link leads to; any other path as it is."""
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -160,7 +170,7 @@ def check_new(directory: Path) -> None:
     try:
         new = not directory.exists() or (directory.is_dir() and not any(directory.iterdir()))
     except OSError as error:
-        raise _explained(directory, error) from error
+        raise _explained(directory, error, OUTPUT) from error
     if not new:
         hint = "name a directory that is new or empty"
         raise UsageError(f"--output {display(directory)}: there is something already", hint=hint)
@@ -188,23 +198,26 @@ def landing(directory: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def write_atomic(path: Path, text: str, encoding: str = "utf-8") -> None:
+def write_atomic(path: Path, text: str, encoding: str = "utf-8", flag: str = OUTPUT) -> None:
     """Write `text` so that `path` holds all of it, or what it held before.
 
-    What `encoding` does not have is written as backslash escapes. OutputError says why it failed.
+    A link stays one, and who may read a file stays too. What `encoding` does not have is written
+    as backslash escapes. OutputError says why it failed.
     """
-    data = text.encode(encoding, "backslashreplace")
-    temporary = _temporary(path.parent)
+    data, real = text.encode(encoding, "backslashreplace"), _behind(path)
+    temporary = _temporary(real.parent)
     try:
-        _refuse_special(path)
+        _refuse_special(real)
         # Opened by ourselves, not by tempfile, whose files only the owner may read.
         with temporary.open("xb") as file:
+            if real.exists():
+                temporary.chmod(stat.S_IMODE(real.stat().st_mode))
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.replace(real)
     except OSError as error:
-        raise _explained(path, error) from error
+        raise _explained(path, error, flag) from error
     finally:
         with suppress(OSError):  # gone after the replacement; never hide the first error
             temporary.unlink()
@@ -257,7 +270,8 @@ def _refuse_special(path: Path) -> None:
         raise FileExistsError(errno.EEXIST, "is not a regular file")
 
 
-def _explained(path: Path, error: OSError) -> OutputError:
-    unknown = (error.strerror or type(error).__name__, _ELSEWHERE)
-    reason, hint = _REASONS.get(error.errno or 0, unknown)
+def _explained(path: Path, error: OSError, flag: str) -> OutputError:
+    unknown = (error.strerror or type(error).__name__, "")
+    reason, remedy = _REASONS.get(error.errno or 0, unknown)
+    hint = f"{remedy}Choose another place with {flag}."
     return OutputError(f"cannot write {display(path)}: {reason}", hint=hint)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from checkpoints import ENGLISH_VOCABULARY, SENTENCE, WIDTH, write_checkpoint
@@ -198,6 +199,15 @@ def test_an_unreachable_hub_costs_seconds(speech, tmp_path):
     assert "pst: error: no weights for small" in done.stderr
     assert "Traceback" not in done.stderr
     assert time.monotonic() - started < 40
+
+
+def test_debug_shows_where_the_error_of_a_file_arose(pst, folder, talking_checkpoint):
+    Path("empty.wav").touch()
+    for asked, shown in (((), False), (("--debug",), True)):
+        done = pst("translate", "empty.wav", "--to", "en", "--model", talking_checkpoint, *asked)
+        assert done.code == 1
+        assert "pst: error: empty.wav is empty" in done.err
+        assert ("Traceback" in done.err) is shown
 
 
 def test_debug_shows_where_an_error_arose(pst, tmp_path):

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pst_cli.errors import OutputError
-from pst_cli.outputs import UNKNOWN, Version, check_writable, plan, versions, write_atomic
+from pst_cli.outputs import (
+    UNKNOWN,
+    Version,
+    check_result,
+    check_writable,
+    plan,
+    versions,
+    write_atomic,
+)
 from pst_cli.types import LANGUAGES
 
 NAMES = st.sampled_from(
@@ -189,6 +197,19 @@ def test_a_place_that_cannot_be_written_is_explained_in_one_line(
     assert names(tmp_path) == ["directory", "file"]
 
 
+def test_a_link_stays_one_and_who_may_read_a_file_stays_too(tmp_path: Path) -> None:
+    real, link = tmp_path / "nas" / "real.srt", tmp_path / "link.srt"
+    real.parent.mkdir()
+    real.write_text("before")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    check_result(link)
+    write_atomic(link, "after")
+    assert link.is_symlink()
+    assert (real.read_text(), real.stat().st_mode & 0o777) == ("after", 0o600)
+    assert names(real.parent) == ["real.srt"]
+
+
 def test_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OutputError, match="cannot write"):
@@ -205,7 +226,10 @@ def test_checking_a_file_that_stands_for_a_directory_is_explained(tmp_path: Path
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="a file has that name") as caught:
         check_writable(tmp_path / "file")
-    assert caught.value.hint
+    assert caught.value.hint == "Choose another place with --output."
+    with pytest.raises(OutputError) as caught:
+        check_writable(tmp_path / "file", "--output-dir")
+    assert caught.value.hint == "Choose another place with --output-dir."
 
 
 def test_checking_a_directory_without_permission_is_explained(

@@ -52,7 +52,7 @@ def average(
     if _drafters(models):
         work.average_drafters([Path(model) for model in models], output)
     else:
-        fetch = fetcher(offline=offline)
+        fetch = fetcher(offline=offline, quiet=False)
         work.average([weights.locate(model, fetch) for model in models], output)
     console.write(f"{console.display(output)}\n")
 

@@ -31,5 +31,5 @@ def _tell(built: Built, output: Path) -> None:
     console.stderr().print(
         f"pst: {built.real:,} utterances of real speech, {built.spoken:,} by voices{refused}, "
         f"{built.texts:,} texts; to judge by: {built.dev:,} dev, {built.test:,} test\n"
-        f"pst: learn from it with: pst train host {console.display(output / TRAIN)}"
+        f"pst: learn from it with: pst train host {console.display(output / TRAIN)} --output RUN"
     )

@@ -49,11 +49,12 @@ def _complete(name: str, path: Path, fetch: Callable[[str], Path]) -> None:
     console.stderr().print(f"pst: {console.display(f'{name} is an adapter for {host}')}")
 
 
-def fetcher(*, offline: bool) -> Callable[[str], Path]:
-    """Finds the weights of any name, and fetches them with a progress bar if they must be."""
+def fetcher(*, offline: bool, quiet: bool) -> Callable[[str], Path]:
+    """Finds the weights of any name, and fetches them if need be, with a bar unless `quiet`."""
     from pst_cli import store
 
-    return _shown(partial(store.resolve, offline=offline))
+    resolve = partial(store.resolve, offline=offline)
+    return resolve if quiet else _shown(resolve)
 
 
 def _shown(get: Callable[..., Path]) -> Callable[[str], Path]:

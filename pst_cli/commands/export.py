@@ -98,7 +98,7 @@ def export(
     from pst_cli.models import device
 
     work.check_output(output, ctranslate2=ctranslate2)
-    fetch = fetcher(offline=offline)
+    fetch = fetcher(offline=offline, quiet=False)
     checkpoint = weights.locate(model, fetch)
     wish = work.ExportOptions(
         ctranslate2=ctranslate2,

@@ -26,7 +26,7 @@ def execute(request: LabelOptions) -> int:
     utterances = read_manifest(request.manifest)
     tasks = lacking(utterances, request.targets)
     check_writable(request.output.parent)
-    checkpoint = locate(request.model, fetcher(offline=request.offline))
+    checkpoint = locate(request.model, fetcher(offline=request.offline, quiet=request.quiet))
     with Board(quiet=request.quiet) as board:
         tasks = _trusted(tasks, checkpoint, request, board)
         # What is sampled until a guard lets it pass is mostly worse than what it doubted.

@@ -31,7 +31,7 @@ WIDTH = 100  # columns; no table here is wider
 def execute(request: HearOptions) -> int:
     """Do what was asked; the exit code. Raises PstError where nothing can be heard."""
     tasks = sampled(read_manifest(request.manifest), request.sample)
-    checkpoint = locate(request.model, fetcher(offline=request.offline))
+    checkpoint = locate(request.model, fetcher(offline=request.offline, quiet=request.quiet))
     with Board(quiet=request.quiet) as board:
         # Training has no second try either.
         translator = timed_translator(checkpoint, request, board.say, fallback=False)

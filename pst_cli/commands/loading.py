@@ -30,7 +30,9 @@ def load(
     host = checkpoint.load(*place)
     drafting = Drafting(request.draft_length, request.draft_confidence, request.top_k)
     wish = Wish(request.decoding, request.draft_model)
-    method = choose(wish, host, checkpoint, drafting, fetcher(offline=request.offline))
+    method = choose(
+        wish, host, checkpoint, drafting, fetcher(offline=request.offline, quiet=request.quiet)
+    )
     say(f"model {request.model}, device {place.device}, {numbers(place.dtype)}, {method.name}{aim}")
     tell_emulated(place, say)
     if request.top_k > 1:

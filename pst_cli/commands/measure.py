@@ -52,7 +52,7 @@ def execute(request: BenchOptions) -> int:
     references = _references(request, files)
     if request.plot:
         require_plotting(request.plot)
-        check_result(request.plot, *files)
+        check_result(request.plot, *files, flag="--plot")
     _check_drafters(request)
     place = choose_place(request.device, request.dtype)
     tell_emulated(place, partial(_say, request))
@@ -108,7 +108,7 @@ def _check_drafters(request: BenchOptions) -> None:
 def _weights(request: BenchOptions) -> Weights:
     drafting = request.draft_model is not None and "speculative" in request.methods
     wanted = drafting or (request.peers and request.draft_model)
-    fetch = fetcher(offline=request.offline)
+    fetch = fetcher(offline=request.offline, quiet=request.quiet)
     host = locate(request.model, fetch)
     draft = locate(str(request.draft_model), fetch) if wanted else None
     return Weights(host, draft)

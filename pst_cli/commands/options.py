@@ -86,7 +86,8 @@ Decoding = Annotated[
     str,
     typer.Option(
         "--decoding",
-        help=f"{', '.join(DECODINGS)}; auto is the fastest that the model's directory supports.",
+        help=f"{', '.join(DECODINGS)}; auto is what --draft-model names, else the host's KVSPN, "
+        "else plain.",
     ),
 ]
 DraftModel = Annotated[

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pst_cli import console
 from pst_cli.errors import EXIT_FAILED, EXIT_OK, PstError, UsageError
-from pst_cli.outputs import check_writable, write_atomic
+from pst_cli.outputs import FOLDER, check_writable, write_atomic
 from pst_cli.subtitles.checks import KINDS, SECOND, Violation, check, counted, style_of
 from pst_cli.subtitles.reading import Document, languages_of, read
 from pst_cli.subtitles.repair import repair
@@ -83,8 +83,7 @@ def execute(request: Request) -> int:
         try:
             reports.append(_proofread(file, target, request))
         except PstError as error:
-            named = type(error)(f"{console.display(file)}: {error.message}", hint=error.hint)
-            console.tell_error(named)
+            console.tell_error(error.at(console.display(file)))
             continue
         if not request.json:
             console.write("".join(reports[-1].lines()))
@@ -102,7 +101,7 @@ def _targets(request: Request) -> dict[Path, Path]:
     files = dict.fromkeys(request.files)
     if request.output_dir is None:
         return {file: file for file in files}
-    check_writable(request.output_dir)
+    check_writable(request.output_dir, FOLDER)
     names = Counter(file.name for file in files)
     if twice := next((name for name, count in names.items() if count > 1), None):
         hint = "mend them in place, or in runs of their own"
@@ -126,7 +125,7 @@ def _proofread(file: Path, target: Path, request: Request) -> Report:
         document = repair(document, style, languages)
         before, violations = violations, _violations(document, style)
         repaired = counted(before, violations)
-        write_atomic(target, document.text(), document.encoding)
+        write_atomic(target, document.text(), document.encoding, FOLDER)
         left = f"; left: {_listed(counted(violations))}" if violations else ""
         _say(request, f"{console.display(target)}: mended {_listed(repaired) or 'nothing'}{left}")
     label = "-".join(languages) or None

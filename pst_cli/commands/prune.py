@@ -78,7 +78,7 @@ def prune(
         texts=texts or (),
     )
     pruning.check_options(output, wish)
-    checkpoint = weights.locate(model, fetcher(offline=offline))
+    checkpoint = weights.locate(model, fetcher(offline=offline, quiet=quiet))
     screen = console.stderr()
     screen.quiet = quiet
     if texts:

@@ -77,9 +77,7 @@ class Board:
     def _fail(self, event: Unread) -> None:
         """Told even when quiet: an error line is what an exit code of 1 needs."""
         self.failed += 1
-        self.screen.print(f"pst: error: {event.utterance.place}: {event.error.message}")
-        if event.error.hint:
-            self.screen.print(f"  hint: {event.error.hint}")
+        console.tell_error(event.error.at(event.utterance.place), self.screen)
 
 
 def _bar(screen: Console) -> bars.Progress:

@@ -32,12 +32,12 @@ INDENT = 2  # of the JSON document
 def execute(request: EvaluateOptions) -> int:
     """Do what was asked; the exit code. Raises PstError where nothing can be scored."""
     if request.report:
-        check_result(request.report, request.manifest)
+        check_result(request.report, request.manifest, flag="--report")
     utterances = read_manifest(request.manifest)
     choice = Choice(request.targets, request.sources, request.limit)
     tasks = choose_tasks(utterances, choice)
     request = request.settled(directions(tasks))
-    checkpoint = locate(request.model, fetcher(offline=request.offline))
+    checkpoint = locate(request.model, fetcher(offline=request.offline, quiet=request.quiet))
     with Board(quiet=request.quiet) as board:
         tasks = _able(tasks, checkpoint, request, board)
         _tell_silent(utterances, board)
@@ -54,7 +54,7 @@ def execute(request: EvaluateOptions) -> int:
     console.write(document if request.json else scoreboard(report))
     if request.report:
         written = _page(report, tasks, record, request, translator)
-        write_atomic(request.report, put(written, _present(request.report)))
+        write_atomic(request.report, put(written, _present(request.report)), flag="--report")
     return EXIT_FAILED if board.failed else EXIT_OK
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +17,7 @@ from pst_cli.errors import PstError
 from pst_cli.pipeline import Event, Failed, Finished, Heard, Note, Opened
 from pst_cli.types import Segment
 
-FLAGGED_SHOWN = 20  # segments a file; more are only counted
+FLAGGED_SHOWN = 20  # segments; of more only their files are told
 
 Shown = Event | Written | Skipped
 
@@ -99,11 +100,7 @@ class View:
 
     def _fail(self, file: Path, error: PstError) -> None:
         """Told even when quiet: an error line is what an exit code of 1 needs."""
-        name = console.display(file)
-        where = "" if name in error.message else f"{name}: "
-        self.screen.print(f"pst: error: {where}{error.message}")
-        if error.hint:
-            self.screen.print(f"  hint: {error.hint}")
+        console.tell_error(error.at(console.display(file)), self.screen)
 
     def account(self) -> None:
         """The doubtful segments, and what became of each file: a table where there are several."""
@@ -113,10 +110,9 @@ class View:
             at = f"{console.display(heard.file)} at {clock(segment.start)}"
             at += f", to {heard.target}" if len(self._targets) > 1 else ""
             self.screen.print(f"pst: doubtful ({', '.join(segment.flags)}): {at}: {segment.text}")
-        if len(self._flagged) > FLAGGED_SHOWN:
-            self.screen.print(
-                f"pst: and {len(self._flagged) - FLAGGED_SHOWN} more doubtful segments"
-            )
+        if rest := Counter(heard.file for heard, _ in self._flagged[FLAGGED_SHOWN:]):
+            where = ", ".join(f"{console.display(file)} ({n:,})" for file, n in rest.items())
+            self.screen.print(f"pst: and {rest.total():,} more doubtful segments: {where}")
         if len(self.outcomes) > 1:
             self.screen.print(_table(self.outcomes))
         else:

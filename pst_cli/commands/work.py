@@ -18,7 +18,16 @@ from pst_cli.errors import EXIT_FAILED, EXIT_OK, UsageError
 from pst_cli.files import Wanted, translate
 from pst_cli.models.device import choose_place
 from pst_cli.models.prompts import check
-from pst_cli.outputs import UNKNOWN, Job, Version, check_result, check_writable, plan, versions
+from pst_cli.outputs import (
+    FOLDER,
+    UNKNOWN,
+    Job,
+    Version,
+    check_result,
+    check_writable,
+    plan,
+    versions,
+)
 from pst_cli.pipeline import Event, Finished, Heard
 from pst_cli.subtitles.cues import cues
 from pst_cli.subtitles.formats import Meta, Writing, stream
@@ -83,7 +92,7 @@ def _planned(
     may_be = versions(request.targets, request.source, bilingual=request.bilingual)
     jobs = plan(named, may_be, formats, request.output_dir, roots)
     for folder in {path.parent for job in jobs for path in job.outputs.values()}:
-        check_writable(folder)
+        check_writable(folder, FOLDER)
     real = dict(zip(named, files, strict=True))
     return [replace(job, source=real[job.source]) for job in jobs]
 
@@ -147,7 +156,7 @@ class _Hearing:
 def _translator(request: TranslateOptions, view: View) -> Translator:
     """Find, check and load the host, and what drafts for it."""
     place = choose_place(request.device, request.dtype)
-    checkpoint = locate(request.model, fetcher(offline=request.offline))
+    checkpoint = locate(request.model, fetcher(offline=request.offline, quiet=request.quiet))
     for target in request.targets:
         check(checkpoint.ability, request.model, target, request.source)
     host, method = load(request, checkpoint, place, view.say, f", to {', '.join(request.targets)}")

@@ -122,7 +122,7 @@ def _order(given: TrainOptions) -> Order:
 
 
 def _locate(name: str, given: TrainOptions) -> Checkpoint:
-    return locate(name, fetcher(offline=given.offline))
+    return locate(name, fetcher(offline=given.offline, quiet=given.quiet))
 
 
 @contextmanager

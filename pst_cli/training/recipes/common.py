@@ -138,7 +138,7 @@ def able(items: Sequence[Spoken], order: Order, watch: Watch) -> list[Spoken]:
         check(ability, order.model, items[0].target, items[0].clip.language)
         raise UsageError(
             f"{order.model} was trained for none of the manifests' directions",
-            hint="--to en makes it translate into English, if it can",
+            hint="see what they have with: pst data check MANIFEST",
         )
     if len(found) < len(items):
         count = len(items) - len(found)

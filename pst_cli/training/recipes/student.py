@@ -106,7 +106,7 @@ def _kept(plan: StudentPlan, order: Order, student: Opened, teacher: Opened) -> 
     if mine == theirs and own == full:
         return None
     places = {old: new for new, old in enumerate(full or range(theirs))}
-    hint = "make the student of the teacher: pst prune TEACHER --output STUDENT"
+    hint = "make the student of the teacher: pst prune TEACHER --decoder-layers 2 --output STUDENT"
     if own is None or len(own) != mine or any(token not in places for token in own):
         raise UsageError(f"the student's {mine} tokens are not the teacher's {theirs}", hint=hint)
     return [places[token] for token in own]
