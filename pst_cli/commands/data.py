@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pst_cli import console
-from pst_cli.commands import options
+from pst_cli.commands import labels, options
 from pst_cli.commands.evaluate import BatchSize
 from pst_cli.commands.records import DecodingOptions, command
 from pst_cli.errors import UsageError
@@ -31,21 +31,12 @@ RECIPE is base-m2m, or a TOML file like it. What is there already is kept, so a 
 off goes on, and a larger --each adds to what was made. Writes train.jsonl, texts.jsonl, dev.jsonl
 and test.jsonl, sound under audio/, and SOURCES.md with licences.
 """
-LABEL_HELP = """Let a model say what a manifest has no text for; what people wrote stays as it is.
-
-Every line of MANIFEST is written again, with what the model says of its sound in the languages
-asked for. Left out is what looks wrong (it is not decoded again), is in another language, or is
-beyond what the model learnt. A text of a model's is listed under `labelled`. The same command
-again goes on where it was stopped.
-"""
 HEAR_HELP = """Tell how well a model understands each speaker of a manifest, a person or a voice.
 
 A sample of each is transcribed as it is, without a second try, and held against its text: what a
 model cannot transcribe it does not learn to translate. Hear a little of a corpus before you make
 hours of it: pst data build RECIPE --each 50.
 """
-KEPT = ".hypotheses.jsonl"  # what stands in the output's place of ".jsonl", where none is named
-TEACHER = "small"  # for the languages that it knows: better than what learns from it
 LAYOUTS = ("covost2", "fleurs", "commonvoice", "tsv")
 
 Manifests = Annotated[
@@ -91,25 +82,6 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Voices at a time; one for each core if absent."),
 ]
-Unlabelled = Annotated[Path, typer.Argument(help="Speech: JSONL, an utterance a line.")]
-Labels = Annotated[
-    str,
-    typer.Option(
-        "--to",
-        help=f"Languages to add text in, comma-separated: {options.CODES}; that of the speech "
-        "stands for a transcript, where there is none.",
-    ),
-]
-Labelled = Annotated[
-    Path, typer.Option("--output", "-o", help="Write the manifest with labels to this file.")
-]
-Kept = Annotated[
-    Path | None,
-    typer.Option(
-        "--hypotheses",
-        help="Keep what is said in this file, to go on from; beside the output if absent.",
-    ),
-]
 Transcribed = Annotated[
     Path, typer.Argument(help="Speech and its transcripts: JSONL, an utterance a line.")
 ]
@@ -129,40 +101,6 @@ class HearOptions(DecodingOptions):
     json: Json = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class LabelOptions(DecodingOptions):
-    """What `pst data label` takes."""
-
-    manifest: Unlabelled
-    to: Labels
-    output: Labelled
-    model: options.Model = TEACHER
-    batch_size: BatchSize = 8
-    hypotheses: Kept = None
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The languages to add text in."""
-        return options.languages(self.to, "--to") or ()
-
-    @property
-    def kept(self) -> Path:
-        """The file that what was said is kept in."""
-        return self.hypotheses or self.output.with_suffix(KEPT)
-
-    def check(self) -> None:
-        """UsageError also where a file would be two things at once."""
-        options.languages(self.to, "--to")
-        super().check()
-        output, shown = self.output.resolve(), console.display(self.output)
-        if output.is_dir():
-            hint = "name a file in it, such as labelled.jsonl"
-            raise UsageError(f"--output {shown} is a folder", hint=hint)
-        if output in (self.manifest.resolve(), self.kept.resolve()):
-            hint = "name another: what people wrote is to be found as it was"
-            raise UsageError(f"--output {shown} is needed as it is", hint=hint)
-
-
 def register(app: typer.Typer) -> None:
     """Add the command and its own commands to `app`."""
     data = typer.Typer(no_args_is_help=True, help="Check manifests, and make them of corpora.")
@@ -170,7 +108,7 @@ def register(app: typer.Typer) -> None:
     data.command("import", help=IMPORT_HELP)(import_)
     data.command("build", help=BUILD_HELP)(build)
     data.command("hear", help=HEAR_HELP)(command(HearOptions, _hear))
-    data.command("label", help=LABEL_HELP)(command(LabelOptions, _label))
+    labels.register(data)
     app.add_typer(data, name="data")
 
 
@@ -238,11 +176,5 @@ def build(
 
 def _hear(asked: HearOptions) -> int:
     from pst_cli.commands.listening import execute  # loads torch
-
-    return execute(asked)
-
-
-def _label(asked: LabelOptions) -> int:
-    from pst_cli.commands.labelling import execute  # loads torch
 
     return execute(asked)

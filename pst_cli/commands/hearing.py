@@ -15,8 +15,8 @@ from pst_cli.models.device import choose_place, numbers
 from pst_cli.translator import Options
 
 if TYPE_CHECKING:
-    from pst_cli.commands.data import LabelOptions
     from pst_cli.commands.evaluate import EvaluateOptions
+    from pst_cli.commands.labels import LabelOptions
     from pst_cli.commands.records import DecodingOptions
     from pst_cli.commands.scoreboard import Board
     from pst_cli.evaluate.record import Header, Record

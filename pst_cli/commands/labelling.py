@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pst_cli import console
-from pst_cli.commands.data import LabelOptions
 from pst_cli.commands.download import fetcher
 from pst_cli.commands.hearing import header, keep, timed_translator
+from pst_cli.commands.labels import LabelOptions
 from pst_cli.commands.scoreboard import Board
 from pst_cli.corpus.labels import Labelled, labelled, lacking, said, trusted
 from pst_cli.data.manifest import read_manifest, write_manifest
@@ -37,7 +37,7 @@ def execute(request: LabelOptions) -> int:
             _say(tasks, translator, record, board)
         found = labelled(utterances, tasks, record.texts, known_as(request.model))
     write_manifest(request.output, found.utterances)
-    board.say(_told(found, request.output))
+    board.say(told(found, request.output))
     return EXIT_FAILED if board.failed else EXIT_OK
 
 
@@ -62,7 +62,8 @@ def _say(tasks: Sequence[Task], translator: TimedTranslator, record: Record, boa
     keep(said(missing, translator), record, board)
 
 
-def _told(found: Labelled, output: Path) -> str:
+def told(found: Labelled, output: Path) -> str:
+    """The last line: how many texts were added, and how many were not, and why."""
     reasons = ", ".join(f"{count:,} {why}" for why, count in found.left_out.items())
     left_out = f"; left out: {reasons}" if reasons else ""
     return f"{console.counted(found.given, 'text')} added in {console.display(output)}{left_out}"

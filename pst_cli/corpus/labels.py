@@ -81,16 +81,25 @@ def said(tasks: Sequence[Task], translator: TimedTranslator) -> Iterator[Event]:
 
 
 def labelled(
-    utterances: Iterable[Utterance], tasks: Iterable[Task], texts: Mapping[Key, str], model: str
+    utterances: Iterable[Utterance],
+    tasks: Iterable[Task],
+    texts: Mapping[Key, str],
+    model: str,
+    *,
+    replacing: bool = False,
 ) -> Labelled:
-    """`utterances` with those of `texts` that `tasks` asked for and that are fit to be learnt."""
+    """`utterances` with those of `texts` that `tasks` asked for and that are fit to be learnt.
+
+    `replacing`: even where there is a text already.
+    """
     asked: dict[str, set[str]] = defaultdict(set)
     for task in tasks:
         asked[task.utterance.id] |= set(task.references)
     found, counts = [], Counter[str | None]()
     for one in utterances:
         name = one.id
-        wanted = [to for to in LANGUAGES if to in asked[name] and to not in one.texts()]
+        known = {} if replacing else one.texts()
+        wanted = [to for to in LANGUAGES if to in asked[name] and to not in known]
         told = {to: texts[name, to] for to in wanted if (name, to) in texts}
         wrong = {to: amiss(to, text) for to, text in told.items()}
         counts.update(wrong.values())
