@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 import soundfile
 
+from pst_cli.audio.problems import early_end, not_sound, unreadable
 from pst_cli.audio.tracks import choose_track, listed
 from pst_cli.errors import AudioError
 
@@ -298,21 +298,3 @@ def _floats(frame: Any) -> Samples:
     resampler = av.AudioResampler(format="flt")  # packed: PyAV crashes on more than 8 planes
     parts = [part.to_ndarray().reshape(-1, channels) for part in resampler.resample(frame)]
     return np.concatenate(parts)
-
-
-def early_end(seconds: float, declared: float) -> str:
-    """The note for a file whose sound stops before its header says."""
-    return f"the file ends early, at {seconds:.1f} s of {declared:.1f} s: it seems truncated"
-
-
-def unreadable(name: str, error: OSError) -> AudioError:
-    """The error for a file that the disk or the network does not give."""
-    hint = f"ls -l {shlex.quote(name)}"
-    return AudioError(f"{name} cannot be read: {error.strerror}", hint=hint)
-
-
-def not_sound(name: str) -> AudioError:
-    """The error for a file in which nothing can be decoded."""
-    return AudioError(
-        f"{name} is not a sound or video file that can be read", hint=f"file {shlex.quote(name)}"
-    )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pst_cli.audio.finding import STDIN, require_present
+from pst_cli.audio.problems import unreadable
 from pst_cli.console import display
 from pst_cli.errors import AudioError, UsageError
 
@@ -51,9 +52,7 @@ def _open_path(path: Path) -> BinaryIO:
     try:
         file = path.open("rb", buffering=0)
     except OSError as error:
-        raise AudioError(
-            f"{name} cannot be read: {error.strerror}", hint=f"ls -l {shlex.quote(name)}"
-        ) from error
+        raise unreadable(name, error) from error
     if stat.S_ISREG(status.st_mode):
         return file
     with file:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soxr
 
-from pst_cli.audio.decoders import not_sound, open_decoder, unreadable
+from pst_cli.audio.decoders import open_decoder
 from pst_cli.audio.finding import STDIN
+from pst_cli.audio.problems import not_sound, unreadable
 from pst_cli.audio.source import open_source
 from pst_cli.console import display
 from pst_cli.errors import AudioError
