@@ -24,6 +24,7 @@ from pst_cli.models.adapter import (
     fingerprint,
     read_adapter_config,
     read_state,
+    write_state,
 )
 from pst_cli.models.host import ability
 from pst_cli.models.kvspn import KVSPN
@@ -117,6 +118,21 @@ def test_a_host_keeps_its_numbers_when_something_is_merged(trained):
     halves = {name: tensor.half() for name, tensor in state.items()}
     adapter.apply(halves)
     assert {tensor.dtype for tensor in halves.values()} == {torch.float16}
+
+
+def test_a_float32_copy_merges_to_what_the_published_weights_do(trained, tmp_path):
+    _, state, adapter = trained
+    halves = {name: tensor.half() for name, tensor in state.items() if name != TIED}
+    adapter = replace(adapter, config=replace(adapter.config, sha256=fingerprint(halves)))
+    merged = []
+    for name, copy in (("half", halves), ("float", {k: t.float() for k, t in halves.items()})):
+        (tmp_path / name).mkdir()
+        write_state(tmp_path / name, copy)
+        merged.append(adapter.merged(tmp_path / name))
+    first, second = merged
+    assert {tensor.dtype for tensor in second.values()} == {torch.float32}
+    assert all(torch.equal(first[name].float(), second[name]) for name in first)
+    assert any(not torch.equal(first[name], halves[name]) for name in halves)
 
 
 @pytest.mark.parametrize("fault", ["gone", "narrow", "alone"])

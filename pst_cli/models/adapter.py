@@ -116,11 +116,14 @@ class Adapter:
     def merged(self, host: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
         """The weights of the host in the directory `host`, in `dtype` or their own, with this in.
 
+        In their own a float32 copy of published float16 weights gives the numbers that those give.
         Raises ModelError where it is another host than the one that this belongs to.
         """
         beneath = self.beneath(self.whole(host))
         state = {name: tensor.to(dtype or tensor.dtype) for name, tensor in beneath.items()}
         self.apply(state)
+        if dtype is None:
+            state = {name: _as_fine(tensor, beneath[name]) for name, tensor in state.items()}
         return state
 
     def whole(self, host: Path) -> dict[str, Tensor]:
@@ -256,6 +259,18 @@ class Adapter:
             if not torch.equal(tensor.to(like), like):
                 changed[name] = tensor
         return adapter
+
+
+def _as_fine(tensor: Tensor, host: Tensor) -> Tensor:
+    """`tensor` rounded to float16 where `host`, in float32, is float16 but for its type.
+
+    So are the weights on the hub of every Whisper that was published in float16: a model is the
+    same whichever copy it is merged from, and what 16 bits hold is read the sooner.
+    """
+    if tensor is host or host.dtype != torch.float32:
+        return tensor
+    half = host.half().float()
+    return tensor.half().float() if torch.equal(half, host) else tensor
 
 
 def read_adapter_config(folder: Path) -> AdapterConfig | None:

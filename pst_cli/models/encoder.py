@@ -71,4 +71,5 @@ class Encoder:
 
 def _sums(state: Mapping[str, Tensor]) -> dict[str, float]:
     """A fingerprint of a network: equal weights have equal sums, and others hardly ever do."""
-    return {name: float(tensor.sum(dtype=torch.float64)) for name, tensor in state.items()}
+    # on the processor: not every accelerator knows float64
+    return {name: float(one.cpu().sum(dtype=torch.float64)) for name, one in state.items()}
