@@ -14,6 +14,7 @@ import torch
 from pst_cli.errors import ModelError
 from pst_cli.export import write_model
 from pst_cli.models.kvspn import KVSPN
+from pst_cli.models.pruning.vocabulary import read_kept
 from pst_cli.outputs import check_new, landing
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ def average(models: Sequence[Checkpoint], output: Path) -> None:
     """
     check_new(output)
     first, *others = models
+    for model in others:
+        if read_kept(model.host) != read_kept(first.host):
+            raise _no_mean(first.path, model.path, "the vocabulary", "one choice", "another")
     states = ((model.path, model.state(torch.float32)) for model in others)
     with landing(output) as work:
         mean = _mean((first.path, first.state()), states)

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-import torch
-
 from pst_cli.decoding.guards import merit
 from pst_cli.decoding.segments import segments
 from pst_cli.errors import ModelError, PstError
+from pst_cli.models.device import out_of_memory
 from pst_cli.models.encoded import Encoded
 from pst_cli.translator import elected
 
@@ -73,9 +72,6 @@ class Note:
     text: str
     file: Path | None = None
 
-
-# As torch says it of a processor, of mps and of cuBLAS.
-OUT_OF_MEMORY = ("allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -215,7 +211,7 @@ class Worker:
             try:
                 done += work(batch)
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 if len(batch) == 1:
                     hint = "use a smaller --model, or --dtype bfloat16"
@@ -234,9 +230,3 @@ class Worker:
 
 def _jobs(waiting: Sequence[Waiting]) -> list[Job]:
     return [job for item in waiting if isinstance(item, tuple) for job in item]
-
-
-def _out_of_memory(error: Exception) -> bool:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return any(words in str(error) for words in OUT_OF_MEMORY)

@@ -13,6 +13,7 @@ from pst_cli import store
 from pst_cli.models.adapter import read_state, write_state
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig
+from pst_cli.models.pruning.vocabulary import write_kept
 from pst_cli.weights import locate
 
 MOVED = "model.decoder.layers.0.fc1.weight"
@@ -86,6 +87,18 @@ def test_models_of_another_make_have_no_mean(pst, tmp_path, talking_checkpoint):
         assert "lacking" in done.err
         assert "adapted from one host" in done.err
         assert not output.exists()
+
+
+def test_models_that_have_chosen_other_words_have_no_mean(pst, tmp_path, talking_checkpoint):
+    one, two = tmp_path / "one", tmp_path / "two"
+    for output in (one, two):
+        shutil.copytree(talking_checkpoint, output)
+    words = json.loads((one / "config.json").read_bytes())["vocab_size"]
+    write_kept(one, list(range(words)))
+    write_kept(two, [*range(words - 1), words])
+    done = pst("average", one, two, "--output", tmp_path / "mean")
+    assert done.code == 1
+    assert "have no mean: the vocabulary is one choice in the one" in done.err
 
 
 def test_what_cannot_be_is_said_before_anything_is_fetched(pst, tmp_path):

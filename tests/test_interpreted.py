@@ -210,6 +210,14 @@ def test_a_run_that_was_stopped_goes_on(translate, manifest, tmp_path, monkeypat
     assert "was made with another" in refused.err
 
 
+def test_other_weights_of_that_name_do_not_go_on(translate, manifest, monkeypatch):
+    assert translate(manifest).code == 0
+    monkeypatch.setattr(TextTranslator, "fingerprint", "another")
+    refused = translate(manifest)
+    assert refused.code == 2
+    assert "was made with another" in refused.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -94,6 +94,14 @@ def test_dropping_layers_leaves_an_ordinary_checkpoint(pst, prunable, tmp_path):
     Host.load(output, "cpu", torch.float32)
 
 
+def test_layers_dropped_twice_are_named_as_the_first_model_has_them(pst, prunable, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert pst("prune", prunable, "-o", first, "--decoder-layers", 3).code == 0
+    assert pst("prune", first, "-o", second, "--decoder-layers", 2).code == 0
+    assert config(second)["pst"]["pruned"]["decoder_layers"] == [0, 3]
+    assert config(second)["pst"]["pruned"]["encoder_layers"] == [0, 1, 2]
+
+
 def test_dropped_layers_do_not_make_a_model_forget_its_tasks(pst, prunable, tmp_path):
     source = tmp_path / "stock"
     shutil.copytree(prunable, source)

@@ -26,6 +26,8 @@ from pst_cli.models.kvspn_config import KVSPNConfig
 from pst_cli.models.pruning.vocabulary import read_vocabulary
 from pst_cli.pruning.cut import Cut, write_pruned
 from pst_cli.store import cards
+from pst_cli.training import place
+from pst_cli.training.learner import Learner
 from pst_cli.training.records import read_metrics
 from pst_cli.weights import Checkpoint, link_name, locate
 
@@ -482,3 +484,45 @@ def test_a_configuration_of_the_package_is_known_by_its_name(pst, manifest, tmp_
     assert done.code == 1
     assert "none" in done.err
     assert "--config" not in done.err
+
+
+def test_what_training_needs_is_asked_for_before_anything(pst, manifest, monkeypatch):
+    monkeypatch.setattr(place, "find_spec", lambda name: None if name == "peft" else name)
+    done = pst("train", "student", manifest, "--teacher", "base", "--student", "x", "-o", "out")
+    assert (done.code, done.out) == (2, "")
+    assert "training needs the packages accelerate and peft" in done.err
+    assert "pst_cli[train]" in done.err
+
+
+def test_out_of_memory_is_one_line_and_a_smaller_group_goes_on(
+    pst, manifest, tiny_checkpoint, tmp_path, monkeypatch
+):
+    asked = ("train", "host", manifest, "--model", tiny_checkpoint, *SHORT, "--context", "own")
+    asked = (*asked, "-o", tmp_path / "m2m", "--steps", 2)
+    assert pst(*asked, "--stop-after", 0).code == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(Learner, "learn", _full)
+        done = pst(*asked)
+    assert done.code == 1
+    assert "out of memory while learning" in done.err
+    assert "--micro-batch" in done.err
+    done = pst(*asked, "--micro-batch", 1)
+    assert done.code == 0, done.err
+
+
+def _full(*given, **options):
+    raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"), [(("--groups", 9), "--groups 9"), (("--init", "nowhere"), "no KVSPN")]
+)
+def test_what_cannot_be_taught_is_told_before_anything_is_heard(
+    pst, manifest, talking_checkpoint, tmp_path, wrong, told
+):
+    output = tmp_path / "kvspn"
+    asked = ("train", "kvspn", manifest, "--model", talking_checkpoint, "-o", output, *SHORT)
+    done = pst(*asked, "--steps", 1, *wrong)
+    assert done.code in (1, 2)
+    assert told in done.err
+    assert not (output / "cache").exists()

@@ -30,7 +30,7 @@ from pst_cli.training.examples import (
     spell_written,
     translations,
 )
-from pst_cli.training.materials import Materials
+from pst_cli.training.materials import Materials, fixed_clips
 from pst_cli.training.opening import open_model
 from pst_cli.training.plan import Mixed, Mixing, Several, batches, drawn_apart, share
 from pst_cli.training.recipes.common import follows_reference
@@ -160,6 +160,17 @@ def test_a_clip_has_the_texts_that_all_its_utterances_have():
     clip = Clip((one, two), (0.0, 0.1))
     assert clip.texts() == {"en": ("word 1", "word 2"), "fr": ("un", "deux")}
     assert {spoken.target for spoken in renderings([clip])} == {"en", "fr"}
+
+
+def test_what_one_utterance_lacks_costs_no_other_its_languages():
+    every = [said(3.0, number) for number in range(40)]
+    every += [said(3.0, number, translations={}) for number in range(40, 50)]
+    every += [said(3.0, number, text="", translations={}) for number in range(50, 52)]
+    clips = fixed_clips(every, 28.0)
+    assert Counter(one for clip in clips for one in clip.utterances) == Counter(every)
+    taught = [clip.utterances for clip in clips if "de" in clip.texts()]
+    assert sum(map(len, taught)) == 40
+    assert max(map(len, taught)) > 2
 
 
 def test_utterances_are_measured_and_those_no_window_can_hold_left_out(levels):

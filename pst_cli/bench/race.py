@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pst_cli.bench.lanes import Contender, Lap, Part, Sound
 from pst_cli.bench.timing import Stopwatch
 from pst_cli.models.context import padded_alike
+from pst_cli.models.device import fitting
 
 if TYPE_CHECKING:
     from pst_cli.bench.clips import Batch
@@ -51,7 +52,8 @@ def race(
     Every batch is given to every contender before the next batch is touched, in an order that
     rotates from batch to batch and round to round, so that whatever else the machine does meets
     all alike. In the warm-up the order is the given one: what is said there first, later
-    contenders may rely on. A peer that fails is out of the race, and the race goes on.
+    contenders may rely on. A peer that fails is out of the race, and the race goes on. Raises
+    ModelError where a batch does not fit in memory.
     """
     course = Course()
     whole = (rounds + 1) * len(batches)
@@ -61,7 +63,8 @@ def race(
             shift = (turn + batch.index) % len(contenders) if turn else 0
             order = [*contenders[shift:], *contenders[:shift]]
             running = [one for one in order if one.name not in course.failed]
-            _heat(running, host, batch, memory, run, course)
+            with fitting("in the bench", "use a smaller --batch-size or --model"):
+                _heat(running, host, batch, memory, run, course)
             told(turn * len(batches) + batch.index + 1, whole)
         if turn:
             for name, lap in run.items():
@@ -80,7 +83,9 @@ def _heat(
     course: Course,
 ) -> None:
     """One batch through all contenders; their laps are added to `run`."""
+    memory.start()
     sound = hear(host, batch)
+    hearing = memory.read()
     for contender in order:
         # Peers bring runtimes of their own, whose threads would still burn the next one's cores.
         time.sleep(SETTLE if any(one.kind == "peer" for one in order) else 0)
@@ -90,7 +95,9 @@ def _heat(
         except PeerError as failure:
             course.failed[contender.name] = str(failure)
             continue
-        lap = replace(lap, peak=memory.read())
+        own = [] if contender.kind == "peer" else [hearing]  # which hears for itself
+        peaks = [peak for peak in (memory.read(), *own) if peak is not None]
+        lap = replace(lap, peak=max(peaks, default=None))
         known = run.get(contender.name)
         run[contender.name] = lap if known is None else known + lap
 

@@ -37,7 +37,7 @@ def execute(request: TranslateOptions) -> int:
     with Board(quiet=request.quiet) as board:
         board.say(f"translator {name}, device {place.device}, {numbers(place.dtype)}")
         tell_emulated(place, board.say)
-        with Record(request.kept, _header(request, numbers(place.dtype))) as record:
+        with Record(request.kept, _header(request, translator, numbers(place.dtype))) as record:
             missing = unsaid(tasks, record.found)
             board.begin(len(tasks) - len(missing), len(tasks), "translating")
             keep(put(missing, source, translator.translated, request.batch_size), record, board)
@@ -48,11 +48,12 @@ def execute(request: TranslateOptions) -> int:
     return EXIT_OK
 
 
-def _header(request: TranslateOptions, dtype: str) -> Header:
-    """All that decides what is said."""
+def _header(request: TranslateOptions, translator: TextTranslator, dtype: str) -> Header:
+    """All that decides what is said; weights by their hash, since a name may get new ones."""
     return {
         "manifest": digest(request.manifest),
         "translator": request.translator,
+        "weights": translator.fingerprint,
         "from": request.source,
         "to": request.to,
         "replace": request.replace,

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from pst_cli.errors import UsageError
+from pst_cli.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICES = ("auto", "cpu", "cuda", "mps")
 NUMBERED = re.compile(r"(?P<kind>cpu|cuda|mps)(:(?P<number>[0-9]+))?")
+# As torch says it of a processor, of mps and of cuBLAS.
+OUT_OF_MEMORY = ("allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 
 class Place(NamedTuple):
@@ -82,3 +88,21 @@ def multiplies_bfloat16() -> bool:
     """Whether this processor knows bfloat16 itself (AVX-512 BF16, AMX); others emulate it."""
     able = torch.cpu.get_capabilities()
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether that is what `error` says."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+@contextmanager
+def fitting(what: str, hint: str) -> Iterator[None]:
+    """ModelError "out of memory `what`" where something within does not fit; others pass."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise ModelError(f"out of memory {what}", hint=hint) from error

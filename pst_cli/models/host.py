@@ -13,6 +13,7 @@ from pst_cli.models.adapter import CONFIG, Adapter, fingerprint, read_json, read
 from pst_cli.models.alignment import alignment_heads
 from pst_cli.models.context import Context, taught_context
 from pst_cli.models.decoder import Decoder
+from pst_cli.models.device import fitting
 from pst_cli.models.encoder import Encoder
 from pst_cli.models.features import LogMel
 from pst_cli.models.products import exact
@@ -83,7 +84,8 @@ class Host:
     ) -> Host:
         """Load a checkpoint directory in transformers' layout, with the adapter in another merged.
 
-        Raises ModelError where it is not a whole Whisper checkpoint, or not the adapter's host.
+        Raises ModelError where it is not a whole Whisper checkpoint, or not the adapter's host, or
+        does not fit in memory.
         """
         whisper = read_whisper(path, adapter)
 
@@ -94,8 +96,10 @@ class Host:
 
         own = adapter or path
         able, context = ability(own, path), taught_context(own)
+        hint = "use a smaller --model, or --device cpu"
         try:
-            return cls(whisper, device, dtype, able, identify, context, layout)
+            with fitting(f"with {path.name}", hint):
+                return cls(whisper, device, dtype, able, identify, context, layout)
         except KeyError as error:
             raise unfit(path, f"it lacks {error}") from error
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pst_cli.errors import ModelError
+from pst_cli.models.adapter import fingerprint
 from pst_cli.models.modules import transformers_quietly
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class TextTranslator:
         self._model = model.to(place.device).eval()
         self._model.generation_config.update(num_beams=beams, do_sample=False, max_length=None)
         self._longest: int = model.config.max_position_embeddings
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of its weights."""
+        return fingerprint(self._model.state_dict())
 
     def translated(self, texts: Sequence[str]) -> list[str]:
         """Each of `texts`, at once, in the other language; "" where it is longer than it can read.

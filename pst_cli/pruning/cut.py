@@ -71,7 +71,12 @@ def _config(
     """config.json, in the ids of the whole model: pst declares what it can do, and its origin."""
     config = checkpoint.config
     layers = {"encoder_layers": list(cut.encoder), "decoder_layers": list(cut.decoder)}
-    pruned = {"source": source, **layers, "vocabulary": config["vocab_size"]}
+    first = (config.get("pst") or {}).get("pruned") or {}  # where the source was cut itself
+    named = {
+        key: [first[key][index] for index in kept] if key in first else kept
+        for key, kept in layers.items()
+    }
+    pruned = {"source": source, **named, "vocabulary": config["vocab_size"]}
     config.pop("torch_dtype", None)  # the older name of dtype
     if "num_hidden_layers" in config:  # another name of encoder_layers
         config["num_hidden_layers"] = len(cut.encoder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,8 @@ class Checkpoints:
             optimizer = torch.load(place / OPTIMIZER, weights_only=True, map_location="cpu")
             return Checkpoint(state, load_tensors(place / WEIGHTS), optimizer)
         except Exception as error:  # whatever unpickling meets
-            hint = f"remove that directory to go on from the one before: rm -r {display(place)}"
+            typed = f"rm -r {shlex.quote(display(place))}"
+            hint = f"remove that directory to go on from the one before: {typed}"
             raise TrainingError(f"{display(place)} is damaged: {error}", hint=hint) from error
 
     def save_best(self, weights: Mapping[str, Tensor]) -> None:
@@ -113,7 +115,7 @@ class Checkpoints:
 
 def _to_disk(path: Path) -> None:
     """Wait until a file has reached the disk: a power cut must not leave an empty one behind."""
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows wants to be let write
         os.fsync(file.fileno())
 
 

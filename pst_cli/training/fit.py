@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,7 @@ from pst_cli.errors import PstError, UsageError
 from pst_cli.training.checkpoints import Checkpoint, Checkpoints, State, check_same
 from pst_cli.training.course import Epoch, in_order
 from pst_cli.training.learner import Figures, Learner, Optimization
+from pst_cli.training.place import accelerator, part_of
 from pst_cli.training.records import HELD_OUT, Records
 
 if TYPE_CHECKING:
@@ -37,15 +39,14 @@ class Settings:
     workers: int = 0  # processes that read sound; 0: this one does
     device: str = "auto"
 
-    def binding(self, course: Course) -> dict[str, Any]:
-        """Those that a run cannot change on its way, for then it would be another."""
+    def binding(self, size: int) -> dict[str, Any]:
+        """Those that a run of batches of `size` cannot change, for then it would be another."""
         every = asdict(self)
         fixed = ("steps", "seed", "patience", "evaluate_every")
         return {
             **{name: every[name] for name in fixed},
             **every["how"],
-            "batch_size": course.size,
-            "micro_batch": course.micro,
+            "batch_size": size,
         }
 
 
@@ -88,14 +89,9 @@ class Fit:
         """
         self.course, self.settings, self.held_out = course, settings, held_out
         self.learner = Learner(lesson, settings.how, settings.device)
-        world = self.learner.part.world
-        if course.size % world:
-            raise UsageError(
-                f"--batch-size {course.size} cannot be shared by {world} processes",
-                hint=f"choose a multiple of {world}",
-            )
+        _check_shared(course.size, self.learner.part.world)
         self.folder, self.checkpoints = folder, Checkpoints(folder)
-        self._binding = {**settings.binding(course), **(identity or {})}
+        self._binding = {**settings.binding(course.size), **(identity or {})}
         self.state = self._resumed()
         self.records = Records(folder, self.state.step) if self.learner.main else None
         self._tell = tell or _silently
@@ -162,6 +158,7 @@ class Fit:
                 sampler=range(index, len(batches)),
                 num_workers=self.settings.workers,
                 collate_fn=_as_is,
+                worker_init_fn=_undisturbed,
             )
             for number, groups in enumerate(loader, index):
                 if isinstance(groups, PstError):
@@ -237,3 +234,25 @@ def _silently(told: Told) -> None:
 
 def _as_is(groups: list[Batch] | PstError) -> list[Batch] | PstError:
     return groups
+
+
+def _undisturbed(worker: int) -> None:
+    """A process that reads sound goes on at Ctrl-C: the one that learns says when it is over."""
+    del worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def check_run(settings: Settings, size: int, folder: Path, identity: Mapping[str, str]) -> None:
+    """UsageError as `Fit` raises it, for a run that has much to prepare before there is one."""
+    _check_shared(size, part_of(accelerator(settings.how.precision, settings.device)).world)
+    found = Checkpoints(folder).load()
+    if found:
+        check_same(found.state, {**settings.binding(size), **identity}, folder)
+
+
+def _check_shared(size: int, world: int) -> None:
+    if size % world:
+        raise UsageError(
+            f"--batch-size {size} cannot be shared by {world} processes",
+            hint=f"choose a multiple of {world}",
+        )

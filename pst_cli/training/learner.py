@@ -8,6 +8,7 @@ lose those of networks that only some of a batch's groups use, as the text encod
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -105,7 +106,7 @@ class Learner:
     def judge(self, batches: Iterable[Sequence[Batch]]) -> Figures:
         """Figures over a held-out set; nothing is learnt."""
         whole: Figures = {}
-        labels = 0
+        labels: Counter[str] = Counter()  # of the batches that had such a part
         self.lesson.eval()
         for groups in batches:
             sums: Parts = {}
@@ -113,11 +114,11 @@ class Learner:
                 parts, loss = self._weighed(group)
                 _add(sums, {**parts, "loss": loss})
             count = groups[0].totals.said
-            labels += count
             for name, value in self._whole(sums).items():
+                labels[name] += count
                 whole[name] = whole.get(name, 0.0) + value * count
         self.lesson.train()
-        return self.lesson.summary({name: value / labels for name, value in whole.items()})
+        return self.lesson.summary({name: value / labels[name] for name, value in whole.items()})
 
     def weights(self) -> dict[str, Tensor]:
         """Copies of what is learnt, by name."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pst_cli.training.clips import Clip
 
 
-LAYOUT = 0  # a seed of its own: what one run has stored of clips serves the next
+LAYOUT = 1  # of `fixed_clips`, their seed too: what one run has stored of them serves the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,12 @@ def read_both(train: Sequence[Path], held_out: Sequence[Path]) -> tuple[Material
 def fixed_clips(utterances: Sequence[Utterance], longest: float) -> list[Clip]:
     """Clips that are the same in every run, of one speaker each where speakers are named.
 
-    Each is as long as a limit drawn up to `longest` seconds allows.
+    Each is as long as a limit drawn up to `longest` seconds allows, and of utterances that have
+    text in the same languages: a clip has only what all of its own have.
     """
-    groups: dict[tuple[str, str], list[Utterance]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[Utterance]] = defaultdict(list)
     for one in utterances:
-        groups[one.language, one.speaker or ""].append(one)
+        groups[one.language, one.speaker or "", *sorted(one.texts())].append(one)
     found: list[Clip] = []
     for name in sorted(groups):
         rng = random.Random(f"{LAYOUT} {name}")

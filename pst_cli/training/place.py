@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -16,18 +17,20 @@ if TYPE_CHECKING:
 
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS: Sequence[Precision] = ("float32", "bfloat16")
+PACKAGES = ("accelerate", "peft")
+
+
+def check_packages() -> None:
+    """UsageError where one that training needs is not installed."""
+    if any(find_spec(name) is None for name in PACKAGES):
+        hint = "pip install 'pst_cli[train]'"
+        raise UsageError(f"training needs the packages {' and '.join(PACKAGES)}", hint=hint)
 
 
 def accelerator(precision: Precision, device: str) -> Any:
-    """Hugging Face's Accelerator; every call in a process gives one of the same place.
+    """Hugging Face's Accelerator; every call in a process gives one of the same place."""
+    from accelerate import Accelerator
 
-    Raises UsageError where the package is not installed.
-    """
-    try:
-        from accelerate import Accelerator
-    except ImportError as error:
-        hint = "pip install 'pst_cli[train]'"
-        raise UsageError("training needs the packages accelerate and peft", hint=hint) from error
     if precision == "bfloat16":
         torch.set_float32_matmul_precision("high")  # TF32 for what autocast leaves in float32
     return Accelerator(

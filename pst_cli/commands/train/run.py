@@ -21,11 +21,12 @@ from pst_cli.commands.train.student import StudentOptions
 from pst_cli.errors import EXIT_INTERRUPTED, EXIT_OK, OutputError, UsageError
 from pst_cli.models.adapter import CONFIG
 from pst_cli.models.context import taught_context
+from pst_cli.models.device import fitting
 from pst_cli.outputs import check_writable
 from pst_cli.training.checkpoints import FOLDER
 from pst_cli.training.fit import Outcome, Settings, Told
 from pst_cli.training.learner import Optimization
-from pst_cli.training.place import best_device, best_precision, first_process
+from pst_cli.training.place import best_device, best_precision, check_packages, first_process
 from pst_cli.training.recipes.common import Order, Watch
 from pst_cli.training.records import HELD_OUT
 from pst_cli.weights import Checkpoint, locate
@@ -35,6 +36,7 @@ SHOWN = ("loss", "st", "mt", "accuracy", "agreement", "acceptance 1", "acceptanc
 
 def execute(given: TrainOptions) -> int:
     """Do what was asked; the exit code. Raises PstError where it cannot be done."""
+    check_packages()
     check_writable(given.output)
     order = _order(given)
     student = [_locate(given.student, given)] if isinstance(given, StudentOptions) else []
@@ -127,9 +129,11 @@ def _locate(name: str, given: TrainOptions) -> Checkpoint:
 
 @contextmanager
 def _enough_room(given: TrainOptions) -> Iterator[None]:
-    """Whatever the disk refuses, beside the checkpoints, is told in one line too."""
+    """Whatever the disk refuses, beside the checkpoints, is told in one line too, and memory."""
+    hint = "repeat the command with a smaller --micro-batch: it goes on from the last checkpoint"
     try:
-        yield
+        with fitting("while learning", hint):
+            yield
     except OSError as error:
         name = console.display(error.filename or given.output)
         hint = "free some space and repeat the command: it goes on from the last checkpoint"

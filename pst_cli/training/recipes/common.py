@@ -20,6 +20,7 @@ from pst_cli.outputs import write_atomic
 from pst_cli.training.card import CARD, CardFacts, card
 from pst_cli.training.course import Course
 from pst_cli.training.examples import balanced
+from pst_cli.training.materials import LAYOUT
 from pst_cli.training.own import Own
 from pst_cli.training.place import accelerator, part_of
 from pst_cli.training.records import CURVE, can_draw, draw, last_step
@@ -191,6 +192,7 @@ def identity(
         "manifests": ", ".join(manifests),
         "longest": repr(order.longest),
         "judged": repr(order.judged),
+        "layout": str(LAYOUT),
         **own,
     }
 

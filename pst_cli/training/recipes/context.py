@@ -31,9 +31,9 @@ from pst_cli.training.recipes.saving import save_host
 if TYPE_CHECKING:
     import random
 
+    from pst_cli.models.spelling import Speller
     from pst_cli.training.clips import Clip
     from pst_cli.training.materials import Materials
-    from pst_cli.training.opening import Opened
 
 SUMMARY = (
     "A Whisper that hears sound at its own length, without padding to 30 s, and says what it said "
@@ -69,7 +69,9 @@ def train_context(order: Order, plan: ContextPlan, watch: Watch) -> Outcome:
     lesson = ContextLesson(opened.host, teacher.host, plan.weights)
     ears = Whole(opened.log_mel, "random", plan.noisy)
     source = Balanced(items, plan.power)
-    course = fixed_course(order, opened.speller, source, _Spelling(opened), ears)
+    course = fixed_course(
+        order, opened.speller, source, _Spelling(opened.speller, opened.limit), ears
+    )
     held_out = (course, apart) if apart else None
     same = identity(order, "context", plan, [learnt, held])
     fit = Fit(lesson, course, order.settings, order.output, watch.tell, held_out, same)
@@ -89,11 +91,12 @@ def _clips(learnt: Materials, longest: float) -> list[Clip]:
 class _Spelling:
     """Spells what manifests say of clips, with times, as decoding writes them."""
 
-    opened: Opened
+    speller: Speller
+    limit: int
 
     def __call__(self, spoken: Spoken, rng: random.Random) -> Example:
         del rng
-        return spell_spoken(spoken, self.opened.speller, self.opened.limit, times=True)
+        return spell_spoken(spoken, self.speller, self.limit, times=True)
 
 
 def _facts(order: Order, plan: ContextPlan) -> dict[str, Any]:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pst_cli.models.context import Context as Taught
+    from pst_cli.models.spelling import Speller
     from pst_cli.training.materials import Materials
     from pst_cli.training.opening import Opened
     from pst_cli.training.plan import Source
@@ -139,7 +140,7 @@ def course(order: Order, plan: HostPlan, opened: Opened, learnt: Materials, watc
     written = translations(learnt.texts) if plan.texts_each else []
     return Course(
         source=source,
-        spell=_Spelling(opened, plan.timed),
+        spell=_Spelling(opened.speller, opened.limit, plan.timed),
         ears=ears,
         size=order.size,
         micro=order.micro,
@@ -157,12 +158,13 @@ def course(order: Order, plan: HostPlan, opened: Opened, learnt: Materials, watc
 class _Spelling:
     """Spells clips, some of them with times."""
 
-    opened: Opened
+    speller: Speller
+    limit: int
     timed: float
 
     def __call__(self, spoken: Spoken, rng: random.Random) -> Example:
         times = len(spoken.clip.utterances) > 1 or rng.random() < self.timed
-        return spell_spoken(spoken, self.opened.speller, self.opened.limit, times=times)
+        return spell_spoken(spoken, self.speller, self.limit, times=times)
 
 
 def held_out(
@@ -173,7 +175,9 @@ def held_out(
         return None
     items = judged(renderings(map(single, held.spoken)), order)
     ears = Fresh(opened.log_mel, taught(plan))
-    return replace(course, ears=ears, spell=_Spelling(opened, 0.0), texts=None), items
+    return replace(
+        course, ears=ears, spell=_Spelling(opened.speller, opened.limit, 0.0), texts=None
+    ), items
 
 
 def save(order: Order, plan: HostPlan, opened: Opened) -> str:

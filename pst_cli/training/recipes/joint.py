@@ -43,9 +43,9 @@ def train_joint(order: Order, plan: KVSPNPlan, watch: Watch) -> Outcome:
     alone.check_plan(own, order)
     learnt, held = read_both(order.manifests, order.held_out)
     opened = open_model(order.checkpoint, Ability.MANY_TO_MANY)
-    check_form(plan.form, opened)
+    check_form(plan.form, order.checkpoint.config)
     torch.manual_seed(order.settings.seed)
-    network = KVSPN(shaped(plan.form, opened))
+    network = KVSPN(shaped(plan.form, order.checkpoint.config))
     begin(network, plan.form, opened)
     adapt(opened.host.whisper, own.adapting, order.settings.seed)
     tokens = opened.speller.tokens

@@ -7,7 +7,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -16,7 +16,7 @@ from pst_cli.models.kvspn import FFN, KVSPN
 from pst_cli.models.kvspn_config import KVSPNConfig
 from pst_cli.training.acceptance import acceptance
 from pst_cli.training.examples import Example, Spoken, renderings, row, spell_spoken
-from pst_cli.training.fit import Fit, Outcome
+from pst_cli.training.fit import Fit, Outcome, check_run
 from pst_cli.training.lessons.kvspn import DraftWeights, KVSPNLesson
 from pst_cli.training.materials import fixed_clips, read_both
 from pst_cli.training.opening import open_model
@@ -88,6 +88,9 @@ def train_kvspn(order: Order, plan: KVSPNPlan, watch: Watch) -> Outcome:
     items = _items(fixed_clips(learnt.spoken, order.longest), plan, order, watch)
     apart = _items(fixed_clips(held.spoken, order.longest), plan, order, watch)
     apart = judged(apart, order)
+    same = identity(order, "kvspn", plan, [learnt, held])
+    check_run(order.settings, order.size, order.output, same)
+    check_form(plan.form, order.checkpoint.config)
     read, spoken = by_reference(items, plan.references)
     own = own_of(order, plan.cache, plan.context, watch, said=[*spoken, *apart], heard=read)
     spoken, apart = _ended(spoken, own), _ended(apart, own)
@@ -96,10 +99,9 @@ def train_kvspn(order: Order, plan: KVSPNPlan, watch: Watch) -> Outcome:
     counts = _counts(opened.speller, spoken, own, learnt) if plan.form.draft_vocabulary else {}
     network = _network(order, plan.form, opened, items, counts)
     lesson = KVSPNLesson(opened.host, network, opened.speller.tokens, plan.weights)
-    spell = _Spelling(opened, own, plan.references)
+    spell = _Spelling(opened.speller, opened.limit, own, plan.references)
     course = fixed_course(order, opened.speller, Balanced(items, plan.power), spell, Stored(own))
-    by_itself = replace(course, spell=_Spelling(opened, own, 0.0))
-    same = identity(order, "kvspn", plan, [learnt, held])
+    by_itself = replace(course, spell=replace(spell, references=0.0))
     held_out = (by_itself, apart) if apart else None
     fit = Fit(lesson, course, order.settings, order.output, watch.tell, held_out, same)
     outcome = fit.run(watch.stop)
@@ -139,13 +141,13 @@ def _network(
     counts: Mapping[str, Counter[int]],
 ) -> KVSPN:
     """A network for the host, with the words that `counts` has most of in each language."""
-    check_form(form, opened)
     drafted: dict[int, list[int]] = {}
     if form.draft_vocabulary:
         drafted = _vocabularies(form.draft_vocabulary, opened, items, counts)
     sizes = tuple((asked, len(tokens)) for asked, tokens in drafted.items())
     torch.manual_seed(order.settings.seed)
-    network = KVSPN(shaped(form, opened, order.checkpoint.fingerprints[-1], sizes))
+    host = order.checkpoint.fingerprints[-1]
+    network = KVSPN(shaped(form, order.checkpoint.config, host, sizes))
     if sizes:
         network.draft_tokens.copy_(torch.tensor([one for some in drafted.values() for one in some]))
     begin(network, form, opened)
@@ -160,30 +162,40 @@ def begin(network: KVSPN, form: Form, opened: Opened) -> None:
         network.go_on_from(KVSPN.load(Path(form.init)))
 
 
-def check_form(form: Form, opened: Opened) -> None:
-    """UsageError where the host is too small for it."""
-    layers: int = opened.config.decoder_layers
+def check_form(form: Form, host: Mapping[str, Any]) -> None:
+    """UsageError where the host, of that config.json, is too small for it.
+
+    ModelError where what it is to go on from has another form.
+    """
+    layers: int = host["decoder_layers"]
     if form.groups > layers:
         reason = f"--groups {form.groups}: the host has {layers} layers"
         raise UsageError(reason, hint=f"1 to {layers}")
     if form.feed == "both" and not form.threaded:
         raise UsageError("--feed both passes states on from step to step", hint="add --threaded")
-    if form.init == HOST and opened.config.decoder_ffn_dim != FFN * opened.config.d_model:
+    if form.init == HOST and host["decoder_ffn_dim"] != FFN * host["d_model"]:
         reason = "the host's feed-forward layers are not as wide as the drafter's"
         raise UsageError(reason, hint="add --init random")
+    if form.init not in (HOST, RANDOM):
+        KVSPN(shaped(form, host)).go_on_from(KVSPN.load(Path(form.init)))
 
 
 def shaped(
-    form: Form, opened: Opened, host: str = "", vocabularies: tuple[tuple[int, int], ...] = ()
+    form: Form,
+    host: Mapping[str, Any],
+    name: str = "",
+    vocabularies: tuple[tuple[int, int], ...] = (),
 ) -> KVSPNConfig:
-    """The network's config; for `vocabularies` see there."""
-    config = opened.config
+    """The network's config for a host of that config.json; `name` is the host's fingerprint.
+
+    For `vocabularies` see there.
+    """
     return KVSPNConfig(
-        d_model=config.d_model,
-        heads=config.decoder_attention_heads,
-        layers=config.decoder_layers,
-        vocabulary=config.vocab_size,
-        host=host,
+        d_model=host["d_model"],
+        heads=host["decoder_attention_heads"],
+        layers=host["decoder_layers"],
+        vocabulary=host["vocab_size"],
+        host=name,
         groups=form.groups,
         memory=form.memory,
         cross=form.cross,
@@ -230,19 +242,18 @@ def _vocabularies(
 class _Spelling:
     """Spells what the host said, or, for a share of the clips that have one, the reference."""
 
-    opened: Opened
+    speller: Speller
+    limit: int
     own: Own
     references: float
 
     def __call__(self, spoken: Spoken, rng: random.Random) -> Example:
         del rng  # what is taught of a clip is always the same
-        speller, limit = self.opened.speller, self.opened.limit
+        speller, limit, clip = self.speller, self.limit, spoken.clip
         if follows_reference(spoken, self.references):
             return spell_spoken(spoken, speller, limit, times=True)
-        mine = self.own.said[spoken.clip.key, spoken.target]
-        return row(
-            speller, mine.prompt, mine.tokens, limit, spoken.direction, clip=spoken.clip, own=True
-        )
+        mine = self.own.said[clip.key, spoken.target]
+        return row(speller, mine.prompt, mine.tokens, limit, spoken.direction, clip=clip, own=True)
 
 
 def _facts(plan: KVSPNPlan) -> dict[str, object]:

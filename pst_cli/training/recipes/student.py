@@ -16,7 +16,7 @@ from pst_cli.models.prompts import Ability
 from pst_cli.models.pruning.vocabulary import read_kept
 from pst_cli.training.ears import Fresh
 from pst_cli.training.examples import Example, Spoken, renderings, row, spell_spoken
-from pst_cli.training.fit import Fit, Outcome
+from pst_cli.training.fit import Fit, Outcome, check_run
 from pst_cli.training.lessons.student import StudentLesson, StudentWeights
 from pst_cli.training.materials import fixed_clips, read_both
 from pst_cli.training.opening import open_model
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from pst_cli.models.spelling import Speller
     from pst_cli.training.ears import Context
     from pst_cli.training.opening import Opened
     from pst_cli.weights import Checkpoint
@@ -73,21 +74,24 @@ def train_student(order: Order, plan: StudentPlan, watch: Watch) -> Outcome:
     apart = able(renderings(fixed_clips(held.spoken, order.longest)), order, watch)
     apart = judged(apart, order)
     read, spoken = by_reference(items, plan.references)
+    same = identity(order, "student", plan, [learnt, held])
+    same["student"] = plan.student.fingerprint[:DIGITS]
+    check_run(order.settings, order.size, order.output, same)
+    kept = _kept(plan, order)
     own = own_of(order, plan.cache, plan.context, watch, said=[*spoken, *apart], heard=read)
     student, teacher = open_model(plan.student), open_model(order.checkpoint)
-    kept = _kept(plan, order, student, teacher)
     ids = None if kept is None else {old: new for new, old in enumerate(kept)}
-    spelling = _Spelling(student, own, plan.references, ids)
+    spelling = _Spelling(student.speller, student.limit, own, plan.references, ids)
     spoken, apart = spelling.known(spoken), spelling.known(apart)
     items = [*read, *spoken]
-    lesson = _lesson(plan, student, teacher, kept, spelling.frequent(items, plan.words))
+    some = 0 < plan.words < student.config.vocab_size
+    said = spelling.frequent(items, plan.words) if some else None
+    lesson = _lesson(plan, student, teacher, kept, said)
     ears = Stored(own) if lesson.shares_encoder else Fresh(teacher.log_mel, plan.context)
     source = Balanced(items, plan.power)
     course = fixed_course(order, student.speller, source, spelling, ears)
     by_itself = replace(course, spell=replace(spelling, references=0.0))
     held_out = (by_itself, apart) if apart else None
-    same = identity(order, "student", plan, [learnt, held])
-    same["student"] = plan.student.fingerprint[:DIGITS]
     fit = Fit(lesson, course, order.settings, order.output, watch.tell, held_out, same)
     outcome = fit.run(watch.stop)
     if outcome.finished and fit.learner.main:
@@ -96,12 +100,12 @@ def train_student(order: Order, plan: StudentPlan, watch: Watch) -> Outcome:
     return outcome
 
 
-def _kept(plan: StudentPlan, order: Order, student: Opened, teacher: Opened) -> list[int] | None:
+def _kept(plan: StudentPlan, order: Order) -> list[int] | None:
     """The teacher's id of each of the student's tokens; None where they are the same.
 
     Raises UsageError where the one's tokens are not among the other's, or their ears differ.
     """
-    mine, theirs = student.config.vocab_size, teacher.config.vocab_size
+    mine, theirs = (one.config["vocab_size"] for one in (plan.student, order.checkpoint))
     own, full = read_kept(plan.student.host), read_kept(order.checkpoint.host)
     if mine == theirs and own == full:
         return None
@@ -116,14 +120,15 @@ def _kept(plan: StudentPlan, order: Order, student: Opened, teacher: Opened) -> 
 class _Spelling:
     """Spells what the teacher said in the student's ids, or the reference of a share of clips."""
 
-    student: Opened
+    speller: Speller
+    limit: int
     own: Own
     references: float
     ids: dict[int, int] | None
 
     def __call__(self, spoken: Spoken, rng: random.Random | None = None) -> Example:
         del rng  # what is taught of a clip is always the same
-        speller, limit = self.student.speller, self.student.limit
+        speller, limit = self.speller, self.limit
         if follows_reference(spoken, self.references):
             return spell_spoken(spoken, speller, limit, times=True)
         mine = self.own.said[spoken.clip.key, spoken.target]
@@ -145,11 +150,9 @@ class _Spelling:
             raise DataError("the student can say nothing of what the teacher says", hint=hint)
         return found
 
-    def frequent(self, items: Sequence[Spoken], count: int) -> Tensor | None:
-        """The `count` tokens most said in what is taught; None where that is no choice."""
-        if not 0 < count < self.student.config.vocab_size:
-            return None
-        found = Counter(self.student.speller.tokens.end for _ in items)
+    def frequent(self, items: Sequence[Spoken], count: int) -> Tensor:
+        """The `count` tokens most said in what is taught."""
+        found = Counter(self.speller.tokens.end for _ in items)
         for one in items:
             example = self(one)
             found.update(example.tokens[example.given :])
