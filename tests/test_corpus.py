@@ -221,6 +221,11 @@ def test_a_sentence_that_no_voice_can_say_is_counted(build):
         ('origin = "Some readers"\n', "", "[[speech]] lacks"),
         ("[[apart]]", "[apart]", "[[apart]] is to be a table"),
         ("each = 10", "each = ", "cannot be read"),
+        ('manifest = "real/', 'package = 3\nmanifest = "real/', "no such key in [[speech]]"),
+        ("speed = ", "speed = 0.9 # ", '"speed" is to be two numbers above 0'),
+        ("names = [", 'names = "fr-FR" # [', '"names" is to be a list of voices'),
+        ("speed = ", "share = 0\nspeed = ", '"share" is to be a number above 0'),
+        ('table = "pairs.tsv"', "table = 3", '"table" of [[sentences]] is to be a text'),
         ('table = "pairs.tsv"', 'table = "no.tsv"', "no.tsv cannot be read"),
         ('manifest = "real/', 'manifest = "unreal/', "cannot be read"),
     ],
@@ -302,6 +307,9 @@ def test_long_parts_of_forbidden_texts_are_forbidden_and_short_ones_are_not():
     forbidden = Forbidden([story])
     assert forbidden.holds(["nobody knew why he was so VERY tired"])
     assert not forbidden.holds(["The king slept."])
+    tale = Forbidden([Utterance(None, "zh", "从前有一位国王，谁也不知道他为什么这样疲倦。", {})])
+    assert tale.holds(["谁也不知道他为什么"])
+    assert not tale.holds(["一位国王"])
     assert forbidden.holds(["the king slept nobody knew why he was so very tired"])
 
 

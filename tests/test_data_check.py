@@ -89,6 +89,13 @@ def test_a_fault_is_found_where_it_is(corpus, record, kind):
     assert found(corpus([fine, record])) == [(kind, "train.jsonl:2")]
 
 
+def test_a_start_behind_the_end_has_no_length(corpus):
+    paths = corpus([{"start": 99.0, "text": "Guten Tag", "translations": {"en": "Good day"}}])
+    report = check(paths, measure)
+    assert "past-the-end" in {one.kind for one in report.findings}
+    assert report.languages["de"].seconds == 0
+
+
 def test_a_rounded_length_is_no_fault(corpus):
     assert found(corpus([{"end": 5.05, "duration": 5.0}])) == []
 

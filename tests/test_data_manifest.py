@@ -24,6 +24,7 @@ names = st.text(st.characters(exclude_characters="\0/", codec="utf-8"), min_size
 def utterances(draw) -> Utterance:
     start = draw(seconds)
     end = draw(st.none() | st.floats(start, 2e6, exclude_min=True))
+    whole = draw(seconds) if not start else None  # of a stretch it would tell the end
     sound = draw(names.filter(lambda name: name not in (".", "..")))
     return Utterance(
         audio=Path("/data/clips", sound),
@@ -32,7 +33,7 @@ def utterances(draw) -> Utterance:
         translations=draw(st.dictionaries(codes, st.text())),
         start=start,
         end=end,
-        duration=draw(seconds if end is None else st.just(end - start)),
+        duration=whole if end is None else end - start,
         speaker=draw(st.none() | st.text(min_size=1)),
     )
 
@@ -101,6 +102,17 @@ def test_a_stretch_knows_its_duration(manifest):
         manifest(record(start=1.5, end=4.0), record(duration=3), record())
     )
     assert (timed.duration, stated.duration, unknown.duration) == (2.5, 3.0, None)
+
+
+def test_a_start_and_a_duration_are_a_stretch(manifest):
+    [one] = read_manifest(manifest(record(start=5, duration=3)))
+    assert (one.start, one.end, one.duration) == (5.0, 8.0, 3.0)
+
+
+def test_texts_alone_are_told_apart_by_what_they_mean(manifest):
+    lines = [{"language": "de", "translations": {"en": text}} for text in ("day", "night")]
+    one, other = read_manifest(manifest(*lines))
+    assert one.id != other.id
 
 
 def test_text_alone_needs_no_sound(manifest):

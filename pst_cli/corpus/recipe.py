@@ -129,6 +129,7 @@ def _recipe(name: str, given: dict[str, Any]) -> Recipe:
     for voice in recipe.voices:
         _known(voice.language, LANGUAGES, "language")
         _known(voice.engine, ENGINES, "engine")
+        _check_voice(voice)
     for one in given.get("speech", ()):
         _whole(one, "most", 0)
     for table in recipe.sentences:
@@ -146,11 +147,30 @@ def _entry(kind: type[T], given: Any, table: str) -> T:
     if unknown := set(given) - known:
         raise ValueError(f'no such key in [[{table}]]: "{min(unknown)}"')
     values = {key: tuple(one) if isinstance(one, list) else one for key, one in given.items()}
+    for field in fields(kind):  # type: ignore[arg-type]
+        if field.type == "str" and not isinstance(values.get(field.name, ""), str):
+            raise TypeError(f'"{field.name}" of [[{table}]] is to be a text')
     try:
         return kind(**values)
     except TypeError as error:
         missing = str(error).rpartition("argument")[2]
         raise TypeError(f"[[{table}]] lacks{missing.lstrip('s:')}") from error
+
+
+def _check_voice(voice: Voice) -> None:
+    named = isinstance(voice.names, tuple) and all(isinstance(name, str) for name in voice.names)
+    if not named or not voice.names:
+        raise ValueError('"names" is to be a list of voices')
+    for key in ("speed", "pitch"):
+        bounds = getattr(voice, key)
+        if not (isinstance(bounds, tuple) and len(bounds) == 2 and all(map(_positive, bounds))):
+            raise ValueError(f'"{key}" is to be two numbers above 0')
+    if not _positive(voice.share):
+        raise ValueError('"share" is to be a number above 0')
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int | float) and value > 0
 
 
 def _whole(given: dict[str, Any], key: str, default: int) -> int:

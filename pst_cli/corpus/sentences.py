@@ -105,7 +105,7 @@ class Forbidden:
         """Whether one of `texts` is one of them, or long enough and a part of one."""
         plain = [normalised(text) for text in texts]
         return any(
-            text in self._exact or (len(text) >= CONTAINED and text in self._all) for text in plain
+            text in self._exact or (size(text) >= CONTAINED and text in self._all) for text in plain
         )
 
 

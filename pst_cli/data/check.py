@@ -93,11 +93,15 @@ class Lengths:
     known: dict[Path, float] = field(default_factory=dict)
 
     def of(self, one: Utterance) -> float | None:
-        """Seconds of an utterance: as it is cut, else as measured, else as stated."""
+        """Seconds of an utterance: as it is cut, else as measured, else as stated.
+
+        None where it begins after the end of its file.
+        """
         if one.end is not None:
             return one.end - one.start
         if one.audio in self.known:
-            return self.known[one.audio] - one.start
+            left = self.known[one.audio] - one.start
+            return left if left > 0 else None
         return one.duration
 
 

@@ -49,8 +49,13 @@ class Utterance:
     def id(self) -> str:
         """16 hex digits that stay the same wherever the manifest and its sound are moved to."""
         name = self.name or ("" if self.audio is None else self.audio.as_posix())
-        known = json.dumps([name, self.start, self.end, self.language, self.text])
+        known = json.dumps([name, self.start, self.end, self.language, self.text or self._read])
         return hashlib.blake2b(known.encode(), digest_size=HASH_BYTES).hexdigest()
+
+    @property
+    def _read(self) -> str:
+        """What tells text alone from other such text where its own language has none."""
+        return "" if self.audio else json.dumps(sorted(self.translations.items()))
 
     def texts(self) -> dict[str, str]:
         """Every language of pst that it has text for, its own first."""
@@ -129,10 +134,12 @@ def _utterance(record: dict[str, Any], folder: Path, place: str) -> Utterance:
     language = _string(record, "language") or ""
     if language not in LANGUAGES:
         raise ValueError(f'"language" is "{language}", not one of {", ".join(LANGUAGES)}')
-    start, end = _seconds(record, "start") or 0.0, _seconds(record, "end")
+    begin, end, duration = (_seconds(record, key) for key in ("start", "end", "duration"))
+    start = begin or 0.0
+    if end is None and begin is not None and duration:  # as NeMo says it
+        end = start + duration
     if end is not None and end <= start:
         raise ValueError(f'"end" is {end:g} s, not after "start" at {start:g} s')
-    duration = _seconds(record, "duration")
     utterance = Utterance(
         audio=Path(os.path.normpath(folder / name)) if name else None,
         language=language,
