@@ -52,7 +52,7 @@ def write(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        hint = "write to a file on another disk with --output FILE"
+        hint = "make room there, or write to a file on another disk"
         raise OutputError(f"cannot write to stdout: {error.strerror}", hint=hint) from error
 
 

@@ -20,10 +20,10 @@ from pst_cli.bench.report import exact_tokens, exact_windows, expected_speedup, 
 from pst_cli.bench.run import ORACLE_LENGTHS, Plan, bench, contenders
 from pst_cli.bench.timing import Split, Stopwatch
 from pst_cli.decoding.protocols import Draft, Plain
-from pst_cli.errors import UsageError
+from pst_cli.errors import ModelError, UsageError
 from pst_cli.methods import PlainMethod
 from pst_cli.models.prompts import Ability
-from pst_cli.types import SAMPLE_RATE, Window
+from pst_cli.types import MEGABYTE, SAMPLE_RATE, Window
 
 PLAN = Plan(model="scripted", target="en", rounds=3, oracle=True)
 
@@ -303,6 +303,15 @@ def test_a_drafter_slower_only_in_some_rounds_is_told_of_with_that_doubt():
     assert note.endswith("50% of its drafts hold; within the spread of the rounds")
 
 
+def test_a_drafter_whose_own_encoder_eats_what_it_gains_is_told_of():
+    plain = [lap(4.0)] * 3
+    quick = replace(lap(2.0), split=replace(lap(2.0).split, drafter_encoder=3.0))
+    rows = [row(contender("plain"), plain, plain, 1.0), row(contender(), [quick] * 3, plain, 1.0)]
+    (note,) = notes(rows, "float32")
+    assert "slower than plain from sound to text" in note
+    assert "3.0 of them in an encoder of its own" in note
+
+
 def test_unsteady_rounds_are_called_noise():
     plain = [lap(4.0), lap(6.0), lap(9.0)]
     (note,) = notes([row(contender("plain"), plain, plain, 1.0)], "float32")
@@ -331,3 +340,29 @@ def test_peak_memory_says_what_it_means():
     memory.start()
     assert memory.read() is None or memory.read() > 1
     assert "resident memory of the whole process" in memory.meaning
+
+
+def test_the_accelerator_that_was_asked_for_is_the_one_that_is_waited_for(monkeypatch):
+    asked = []
+    for name in ("synchronize", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda device=None: asked.append(str(device)))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device=None: len(str(device)))
+    with Stopwatch("cuda:1").running("verify"):
+        pass
+    memory = PeakMemory("cuda:1")
+    memory.start()
+    assert memory.read() == len("cuda:1") / MEGABYTE
+    assert asked == ["cuda:1"] * 3
+
+
+def test_a_batch_that_does_not_fit_in_memory_is_one_line():
+    class Hungry:
+        name, kind, lossy, includes = "hungry", "pst", False, ""
+
+        def lap(self, batch, sound):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    host = ScriptedWhisper()
+    with pytest.raises(ModelError, match="out of memory in the bench") as caught:
+        race(host, [Hungry()], batches([clip(0)], host, "en", None, 1), 1, PeakMemory())
+    assert "--batch-size" in caught.value.hint

@@ -113,3 +113,19 @@ def test_references_that_cannot_be_read_are_refused(tmp_path, content):
 def test_missing_references_are_refused(tmp_path):
     with pytest.raises(UsageError, match="--refs"):
         read_references(tmp_path / "none", [Path("a")], "en")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_reference(tmp_path):
+    path = tmp_path / "refs.txt"
+    path.write_text("one\n", "utf-8-sig")
+    assert read_references(path, [Path("a")], "en") == ["one"]
+    path = manifest(tmp_path, a={"language": "en", "text": "one"})
+    path.write_text(path.read_text("utf-8"), "utf-8-sig")
+    assert read_references(path, [Path("a.ogg")], "en") == ["one"]
+
+
+@pytest.mark.parametrize("entry", [{"text": None}, {"text": "One.", "start": 2.0, "end": 3.0}])
+def test_what_is_said_of_a_part_and_what_nobody_wrote_are_no_references(tmp_path, entry):
+    path = manifest(tmp_path, a={"language": "en"} | entry)
+    with pytest.raises(UsageError, match=r"no en reference for a\.ogg"):
+        read_references(path, [Path("a.ogg")], "en")

@@ -179,6 +179,7 @@ def test_scores_of_a_card_are_replaced_and_nothing_else(before, after, pages):
         assert card == f"{before}{page}\n## Limits\n{after}"
 
 
-def test_scores_may_be_the_last_thing_on_a_card_and_what_is_no_card_goes():
+def test_scores_may_be_the_last_thing_on_a_card_and_follow_what_has_none():
     assert put("## Scores\n\nB\n", "# Card\n\n## Scores\n\nA\n") == "# Card\n\n## Scores\n\nB\n"
-    assert put("## Scores\n\nB\n", "Some old page\n") == "## Scores\n\nB\n"
+    assert put("## Scores\n\nB\n", "# My model\n") == "# My model\n\n## Scores\n\nB\n"
+    assert put("## Scores\n\nB\n", "\n") == "## Scores\n\nB\n"

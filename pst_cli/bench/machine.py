@@ -27,7 +27,7 @@ def machine(device: str) -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "accelerator": torch.cuda.get_device_name() if device.startswith("cuda") else None,
+        "accelerator": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
         "system": platform.platform(terse=True),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }

@@ -18,12 +18,13 @@ class PeakMemory:
     """Watches the peak between `start` and `read`; `meaning` says in words what it covers."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        self._cuda = torch.device(device).type == "cuda"
+        self._device = torch.device(device)
+        self._cuda = self._device.type == "cuda"
         self._resettable = not self._cuda and self._reset()
         if self._cuda:
             self.meaning = (
-                "CUDA memory allocated at most during the row's rounds: all loaded models are "
-                "in it, so only differences between rows tell"
+                "CUDA memory that PyTorch allocated at most during the row's rounds: all that it "
+                "loaded is in it, so only differences between rows tell; CTranslate2's is not"
             )
         elif self._resettable:
             self.meaning = (
@@ -37,14 +38,14 @@ class PeakMemory:
 
     def start(self) -> None:
         if self._cuda:
-            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.reset_peak_memory_stats(self._device)
         elif self._resettable:
             self._reset()
 
     def read(self) -> float | None:
         """Megabytes; None where the system does not tell."""
         if self._cuda:
-            return torch.cuda.max_memory_allocated() / MEGABYTE
+            return torch.cuda.max_memory_allocated(self._device) / MEGABYTE
         return _high_water() if self._resettable else _lifetime_peak()
 
     @staticmethod

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from pst_cli.console import display
-from pst_cli.errors import UsageError
+from pst_cli.data.manifest import read_manifest
+from pst_cli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    Entry: TypeAlias = dict[str, Any]
+    from pst_cli.data.manifest import Utterance
 
 
 def read_references(path: Path, clips: Sequence[Path], target: str) -> list[str]:
     """The reference of each clip, in order.
 
-    A manifest has a JSON object a line ({"audio", "language", "text", "translations"}), matched by
-    path, else by a file name that only one line has; its text serves where the target is the
-    language spoken. Any other file holds plain text, one line a clip. Raises UsageError where a
-    clip is left without a reference.
+    A manifest has a JSON object a line, matched by path, else by a file name that only one line
+    has; what was said serves where the target is the language spoken, and a line for a part of a
+    file says nothing of the whole. Any other file holds plain text, one line a clip. Raises
+    UsageError where a clip is left without a reference.
     """
     try:
-        lines = [line for line in path.read_text("utf-8").split("\n") if line.strip()]
+        lines = [line for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--refs {display(path)}: not readable as text: {error}") from error
     if lines and all(line.lstrip().startswith("{") for line in lines):
-        return _from_manifest(path, lines, clips, target)
+        return _from_manifest(path, clips, target)
     if len(lines) != len(clips):
         raise UsageError(
             f"--refs {display(path)} has {len(lines)} lines for {len(clips)} files",
@@ -38,18 +38,16 @@ def read_references(path: Path, clips: Sequence[Path], target: str) -> list[str]
     return [line.strip() for line in lines]
 
 
-def _from_manifest(
-    path: Path, lines: Sequence[str], clips: Sequence[Path], target: str
-) -> list[str]:
-    called: dict[str, list[tuple[Path, Entry]]] = defaultdict(list)
+def _from_manifest(path: Path, clips: Sequence[Path], target: str) -> list[str]:
+    called: dict[str, list[Utterance]] = defaultdict(list)
     try:
-        for entry in map(json.loads, lines):
-            if entry.get("audio"):
-                audio = path.parent / entry["audio"]
-                called[audio.name].append((audio, entry))
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"--refs {display(path)}: a line is no manifest entry: {error}") from error
-    found = [_reference(_entry(clip, called[clip.name]), target) for clip in clips]
+        utterances = read_manifest(path)
+    except DataError as error:
+        raise UsageError(f"--refs {error.message}", hint=error.hint) from error
+    for utterance in utterances:
+        if utterance.audio and not utterance.start and utterance.end is None:
+            called[utterance.audio.name].append(utterance)
+    found = [_reference(clip, called[clip.name], target) for clip in clips]
     missing = [clip for clip, text in zip(clips, found, strict=True) if not text]
     if missing:
         first = display(missing[0].name)
@@ -61,14 +59,8 @@ def _from_manifest(
     return found
 
 
-def _entry(clip: Path, called: Sequence[tuple[Path, Entry]]) -> Entry:
-    """What is said of `clip` under its name; nothing where it is several things."""
-    here = [entry for audio, entry in called if audio.resolve() == clip.resolve()]
-    found = here or [entry for _, entry in called]
-    return found[0] if len(found) == 1 else {}
-
-
-def _reference(entry: Entry, target: str) -> str:
-    translated = entry.get("translations") or {}
-    spoken = entry.get("text", "") if entry.get("language") == target else ""
-    return str(translated.get(target) or spoken)
+def _reference(clip: Path, called: Sequence[Utterance], target: str) -> str:
+    """What `clip` means in `target`, by what is said under its name; "" where that is not one."""
+    here = [one for one in called if one.audio and one.audio.resolve() == clip.resolve()]
+    found = here or called
+    return found[0].texts().get(target, "") if len(found) == 1 else ""

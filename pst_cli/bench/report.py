@@ -166,8 +166,8 @@ def exact_tokens(rows: Sequence[Said], plain: Sequence[Said]) -> float:
 
 def notes(rows: Sequence[Row], dtype: str) -> list[str]:
     """What the figures say, in words."""
-    told = [text for row in rows if (text := _slower(row))] + _differing(rows, dtype)
     plain = rows[0]
+    told = [text for row in rows if (text := _slower(row, plain))] + _differing(rows, dtype)
     told += [text for row in rows if (text := _cut_short(row, plain))]
     if plain.ms_per_token and plain.ms_per_token_spread:
         least, most = plain.ms_per_token_spread
@@ -179,10 +179,20 @@ def notes(rows: Sequence[Row], dtype: str) -> list[str]:
     return told
 
 
-def _slower(row: Row) -> str:
+def _slower(row: Row, plain: Row) -> str:
     """A word on an own method that does not pay."""
-    if row.kind == "peer" or row.speedup is None or row.speedup >= 1 or row.method == "plain":
+    if row.kind == "peer" or row.speedup is None or row.method == "plain":
         return ""
+    if row.speedup >= 1:
+        heard = row.seconds["drafter_encoder"]
+        if not (heard and row.seconds_total and plain.seconds_total):
+            return ""
+        if row.seconds_total <= plain.seconds_total:
+            return ""
+        return (
+            f"{row.method} is slower than plain from sound to text: {row.seconds_total:.1f} s for "
+            f"{plain.seconds_total:.1f}, {heard:.1f} of them in an encoder of its own"
+        )
     held = "" if row.acceptance_rate is None else f", {row.acceptance_rate:.0%} of its drafts hold"
     said = f"{row.method} is slower than plain here: {row.speedup:.2f}x{held}"
     if row.speedup_spread and row.speedup_spread[1] >= 1:

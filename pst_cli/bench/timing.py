@@ -46,7 +46,7 @@ class Stopwatch:
     """Adds up seconds under names; waits for an accelerator before it looks at the clock."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        self._kind = torch.device(device).type
+        self._device = torch.device(device)
         self.spent: Counter[str] = Counter()
 
     @contextmanager
@@ -60,9 +60,9 @@ class Stopwatch:
             self.spent[name] += time.perf_counter() - started  # type: ignore[assignment]
 
     def _synchronize(self) -> None:
-        if self._kind == "cuda":
-            torch.cuda.synchronize()
-        elif self._kind == "mps":
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        elif self._device.type == "mps":
             torch.mps.synchronize()
 
     def split(self, whole: str) -> Split:

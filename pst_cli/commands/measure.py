@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from pst_cli.commands.download import fetcher
 from pst_cli.commands.loading import choose_context, tell_emulated
 from pst_cli.commands.tables import tables
 from pst_cli.drafters import network_kind, own_drafters
-from pst_cli.errors import EXIT_OK, UsageError
+from pst_cli.errors import EXIT_OK, OutputError, UsageError
 from pst_cli.export import ExportOptions, export
 from pst_cli.methods import Drafting, Method, load_draft_model, load_kvspn, load_own
 from pst_cli.models.device import choose_place
@@ -108,6 +109,9 @@ def _check_drafters(request: BenchOptions) -> None:
 def _weights(request: BenchOptions) -> Weights:
     drafting = request.draft_model is not None and "speculative" in request.methods
     wanted = drafting or (request.peers and request.draft_model)
+    if wanted and (kind := network_kind(Path(str(request.draft_model)))):
+        hint = f"--drafter {shlex.quote(str(request.draft_model))}"
+        raise UsageError(f"--draft-model {request.draft_model}: that is a {kind}", hint=hint)
     fetch = fetcher(offline=request.offline, quiet=request.quiet)
     host = locate(request.model, fetch)
     draft = locate(str(request.draft_model), fetch) if wanted else None
@@ -183,7 +187,11 @@ def _whole(checkpoint: Checkpoint, place: Path) -> Path:
     """The directory of a model's whole weights: its own, or `place`, where they are merged."""
     if not checkpoint.adapter:
         return checkpoint.host
-    export(checkpoint, place, ExportOptions())
+    try:
+        export(checkpoint, place, ExportOptions())
+    except OutputError as error:
+        error.hint = "set TMPDIR to a folder with more room, or leave --peers out"
+        raise
     return place
 
 

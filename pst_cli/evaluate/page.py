@@ -63,10 +63,10 @@ def page(report: Report, making: Making, samples: Mapping[Direction, Sequence[Pa
 
 
 def put(page: str, card: str) -> str:
-    """`card` with `page` in place of its section of scores; `page` alone if it has none."""
+    """`card` with `page` in place of its section of scores, or at its end if it has none."""
     before, found, rest = f"\n{card}".partition(f"\n{TITLE}\n")
     if not found:
-        return page
+        return f"{card.rstrip()}\n\n{page}" if card.strip() else page
     after = re.search(r"^## ", rest, re.MULTILINE)
     kept = "\n" + rest[after.start() :] if after else ""
     return before[1:] + "\n" + page + kept

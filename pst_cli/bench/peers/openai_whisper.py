@@ -104,7 +104,7 @@ class OpenAI(Peer):
         if any((task.language, task.task) != (one.language, one.task) for task in tasks):
             raise PeerError("decodes one source language a batch: --from, or --batch-size 1")
         options = whisper.DecodingOptions(
-            language=one.language, task=one.task or "transcribe", fp16=self.half
+            language=one.language or "en", task=one.task or "transcribe", fp16=self.half
         )
         with self.watch.running(DECODE):
             results = whisper.decode(self.model, log_mel, options)
