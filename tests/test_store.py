@@ -212,6 +212,50 @@ def test_what_is_not_in_the_store_cannot_be_removed(tmp_path):
     assert mine.is_dir()
 
 
+def test_what_a_broken_download_left_is_removed_and_nothing_of_another(hub_is_away):
+    mine, other = shelf.partial("a--b@0123456789ab"), shelf.partial("a--b.en@0123456789ab")
+    for left in (
+        mine,
+        shelf.partial("a--b.unpacked"),
+        other,
+        shelf.partial("a--b@v1@0123456789ab"),
+    ):
+        left.mkdir(parents=True)
+        (left / "model.safetensors").write_bytes(b"half")
+    assert store.remove("a/b") == 8
+    left = {path.name for path in other.parent.iterdir() if path.is_dir()}
+    assert left == {"a--b.en@0123456789ab", "a--b@v1@0123456789ab"}
+    with pytest.raises(StoreError, match="not in the store"):
+        store.remove("a/b")
+
+
+def test_what_was_converted_is_not_to_be_downloaded(landed):
+    work = transformers_directory(shelf.partial("ct2-0.made"))
+    made = shelf.land(work, "ct2-0", shelf.Origin("/mine", "CTranslate2 directory"))
+    (made / shelf.MANIFEST).write_text("{")
+    (fault,) = store.verify("ct2-0")
+    assert fault.hint == "pst models rm ct2-0"
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root may read everything")
+def test_a_directory_that_may_not_be_read_is_one_line(tmp_path):
+    mine = transformers_directory(tmp_path / "mine")
+    (mine / "model.safetensors").chmod(0)
+    with pytest.raises(StoreError, match="cannot be read"):
+        store.resolve(str(mine))
+    mine.chmod(0o600)
+    with pytest.raises(StoreError, match="may not be read"):
+        store.resolve(str(mine))
+
+
+def test_a_store_that_may_not_be_read_is_one_line(landed, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may read everything
+    for asked in (store.entries, lambda: store.resolve("tiny", offline=True)):
+        with pytest.raises(StoreError, match="models may not be read") as caught:
+            asked()
+        assert "PST_HOME" in caught.value.hint
+
+
 def test_a_new_landing_replaces_the_old_one(landed):
     (landed / "config.json").unlink()
     work = transformers_directory(shelf.partial("tiny.again"))
@@ -329,6 +373,13 @@ def test_models_verify_raises_for_damage_and_is_silent_without(app, landed):
     (landed / "config.json").write_text("[]")
     result = CliRunner().invoke(app, ["models", "verify", "tiny"])
     assert isinstance(result.exception, StoreError)
+
+
+def test_models_verify_tells_of_all_that_is_wrong(app, landed, capsys):
+    (landed / "config.json").write_text("[]")
+    result = CliRunner().invoke(app, ["models", "verify", "tiny", "smal"])
+    assert "smal" in str(result.exception)
+    assert "config.json is damaged" in result.stderr
 
 
 def test_models_rm_removes(app, landed):

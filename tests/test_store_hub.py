@@ -219,9 +219,24 @@ def test_a_silent_hub_costs_no_more_than_the_timeout(monkeypatch):
 
 def test_a_hub_switched_off_by_the_environment_is_not_asked(fake, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="the hub: switched off by HF_HUB_OFFLINE") as caught:
         store.resolve(MODEL)
+    assert "unset HF_HUB_OFFLINE" in caught.value.hint
     assert fake.requests == []
+
+
+def test_an_address_may_end_in_a_slash(fake, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", f"{fake.url}/")
+    store.resolve(MODEL)
+    assert not [path for path, _ in fake.requests if path.startswith("//")]
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "generation_config.json"])
+def test_what_cannot_be_used_is_not_fetched(fake, name):
+    del fake.files[name]
+    with pytest.raises(StoreError, match=f"has no {name}"):
+        store.resolve(MODEL)
+    assert not fake.asked_for("model.safetensors")
 
 
 def test_the_hubs_own_cache_is_used_where_it_is_complete(fake, tmp_path):

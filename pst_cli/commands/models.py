@@ -8,7 +8,7 @@ import typer
 
 from pst_cli import console
 from pst_cli.commands.download import transfer_progress
-from pst_cli.errors import ModelError
+from pst_cli.errors import ModelError, PstError
 from pst_cli.types import MEGABYTE
 
 NAME_WIDTH = 24  # columns
@@ -55,10 +55,13 @@ def verify(
     """
     from pst_cli import store
 
-    found: list[ModelError] = []
+    found: list[PstError] = []
     with transfer_progress() as progress:
         for name in names or store.held():
-            found += store.verify(name, progress=progress) or _misfits(name)
+            try:
+                found += store.verify(name, progress=progress) or _misfits(name)
+            except PstError as error:  # the others are checked all the same
+                found.append(error)
     for fault in found[:-1]:
         console.tell_error(fault)  # the last is told by the one catcher at the top
     if found:

@@ -129,21 +129,25 @@ def _faults(name: str, progress: Progress) -> Iterator[StoreError]:
 
 
 def remove(name: str) -> int:
-    """Take `name` out of the store; the bytes freed. Nothing outside the store is touched."""
+    """Take `name`, or what a broken download left of it, out of the store; the bytes freed.
+
+    Nothing outside the store is touched.
+    """
     if shipped.find(name):
         raise StoreError(
             f"{name} is a part of pst and stays while pst is installed",
             hint="`pst models list` shows what is in the store",
         )
     key = _key(name)
-    if not key or not shelf.holds(key):
+    if not key or not (shelf.holds(key) or shelf.leftovers(key)):
         raise StoreError(
             f"{name} is not in the store {shelf.home()}", hint="`pst models list` shows what is"
         )
-    freed = _size(shelf.folder(key))
     with shelf.lock(key, _silent):
+        left = shelf.leftovers(key)
+        freed = sum(map(_size, [shelf.folder(key), *left]))
         shelf.discard(key)
-        for leftover in shelf.partial(key).parent.glob(f"{key}[@.]*/"):
+        for leftover in left:
             shutil.rmtree(leftover, ignore_errors=True)
     return freed
 

@@ -93,6 +93,8 @@ def read_json(path: Path) -> Json:
             f"{path.parent} has no {path.name}",
             hint=f"take {path.name} from the hub repository of the model",
         ) from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise StoreError(f"{path} is damaged: it is not JSON") from error
     if not isinstance(value, dict):

