@@ -154,7 +154,7 @@ def write_model(
     write_state(folder, state)
     for name in COPIED:
         if (source.host / name).is_file():
-            shutil.copy(source.host / name, folder / name)
+            shutil.copyfile(source.host / name, folder / name)
     _write_json(folder / GENERATION, source.generation)
     document = {**config, "dtype": numbers(next(iter(state.values())).dtype)}
     document.pop("torch_dtype", None)  # its older name

@@ -7,7 +7,7 @@ from functools import cache
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from pst_cli.types import LANGUAGES
+from pst_cli.types import LANGUAGES, UNSPACED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +26,11 @@ SENTENCES = re.compile(  # what lies between two; a closing quotation mark belon
 )
 LATIN = re.compile("[A-Za-zªºÀ-ÖØ-öø-ɏḀ-ỿ]+")
 ALPHABETIC = tuple(code for code in LANGUAGES if code != "zh")
+
+
+def joined(texts: Iterable[str], language: str) -> str:
+    """Texts that follow one another, as one."""
+    return ("" if language in UNSPACED else " ").join(texts)
 
 
 def share_in(texts: Iterable[str], language: str) -> float | None:

@@ -24,6 +24,8 @@ LANGUAGES = {
     "it": "Italian",
 }
 
+UNSPACED = frozenset({"zh"})  # written without spaces, so that words cannot be counted
+
 Samples: TypeAlias = "npt.NDArray[np.float32]"
 """Mono sound at `SAMPLE_RATE`, shape (samples,), nominally in [-1, 1]."""
 

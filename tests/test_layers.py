@@ -51,7 +51,6 @@ HOMES = {  # outside library -> who may import it
         "models",
         "decoding",
         "vad",
-        "pipeline",
         "translator",
         "methods",
         "weights",

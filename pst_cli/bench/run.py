@@ -15,6 +15,7 @@ from pst_cli.bench.race import Course, Told, race, silent
 from pst_cli.bench.report import Report, Row, notes, row
 from pst_cli.errors import UsageError
 from pst_cli.evaluate import score
+from pst_cli.language import joined
 from pst_cli.methods import PlainMethod
 from pst_cli.models.compiled import CompiledStack
 from pst_cli.models.device import numbers
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from pst_cli.models.host import Host
 
 ORACLE_LENGTHS = range(1, 9)  # tokens drafted a pass
-SEPARATORS = {"zh": ""}  # between the windows of a file; a space elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +124,7 @@ def _rows(
 
 def _with_scores(found: Row, lap: Lap, clips: Sequence[Clip], plan: Plan) -> Row:
     said = iter(lap.rows)
-    separator = SEPARATORS.get(plan.target, " ")
-    texts = [separator.join(next(said).text for _ in clip.windows) for clip in clips]
+    texts = [joined((next(said).text for _ in clip.windows), plan.target) for clip in clips]
     scores = score(texts, plan.references, plan.target)
     return replace(
         found,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
+from pst_cli.language import joined
+from pst_cli.types import UNSPACED
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-UNSPACED = frozenset({"zh"})  # written without spaces, so that words cannot be counted
 
 
 def error_rates(
@@ -41,7 +42,7 @@ def normalised(text: str, language: str) -> str:
     """
     plain = unicodedata.normalize("NFKC", text).lower()
     words = "".join(" " if unicodedata.category(c)[0] in "PS" else c for c in plain).split()
-    return ("" if language in UNSPACED else " ").join(words)
+    return joined(words, language)
 
 
 def signature() -> str:

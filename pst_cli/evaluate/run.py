@@ -9,6 +9,7 @@ from pst_cli.audio.spans import read_span
 from pst_cli.bench.timing import Stopwatch
 from pst_cli.errors import PstError
 from pst_cli.evaluate.record import Hypothesis
+from pst_cli.language import joined
 from pst_cli.methods import PLAIN
 from pst_cli.models.prompts import prompt
 from pst_cli.pipeline import Event as Heard
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from pst_cli.types import Segment, Window
 
 AHEAD = 8  # batches of utterances read at once, so that those of similar length meet
-SEPARATORS = {"zh": ""}  # between the segments of an utterance; a space elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +191,12 @@ def _decoded(units: Sequence[_Unit], translator: TimedTranslator, run: Worker) -
 
 def _said(unit: _Unit, segments: Sequence[Segment], seconds: float) -> Said:
     task = unit.clip.task
-    separator = SEPARATORS.get(unit.target, " ")
+    texts = (clean(one.text) for one in segments)
     hypothesis = Hypothesis(
         id=task.utterance.id,
         source=task.utterance.language,
         target=unit.target,
-        hypothesis=separator.join(text for one in segments if (text := clean(one.text))),
+        hypothesis=joined(filter(None, texts), unit.target),
         reference=task.references[unit.target],
         seconds=seconds,
     )

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pst_cli.errors import ModelError, OutputError
-from pst_cli.models.compact import DOWN, UP, compact, restored
+from pst_cli.errors import ModelError
+from pst_cli.models.compact import DOWN, UP, as_fine, compact, restored
 from pst_cli.models.pruning.layers import SIDES, keep_heads, keep_layers
-from pst_cli.models.tensors import load_tensors, save_tensors
+from pst_cli.models.tensors import load_tensors, write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
@@ -62,7 +62,9 @@ def read_state(folder: Path) -> dict[str, Tensor]:
 
 def write_state(folder: Path, state: Mapping[str, Tensor]) -> None:
     """Write `state` as the one safetensors file of a checkpoint; OutputError where it cannot be."""
-    _save({name: tensor for name, tensor in state.items() if name != TIED}, folder / WEIGHTS)
+    write_tensors(
+        {name: tensor for name, tensor in state.items() if name != TIED}, folder / WEIGHTS
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class Adapter:
         state = {name: tensor.to(dtype or tensor.dtype) for name, tensor in beneath.items()}
         self.apply(state)
         if dtype is None:
-            state = {name: _as_fine(tensor, beneath[name]) for name, tensor in state.items()}
+            state = {name: as_fine(tensor, beneath[name]) for name, tensor in state.items()}
         return state
 
     def whole(self, host: Path) -> dict[str, Tensor]:
@@ -207,7 +209,7 @@ class Adapter:
         folder.mkdir(parents=True, exist_ok=True)
         eight = dtype == torch.int8
         plain = {} if eight else {name: one.to("cpu", dtype) for name, one in self.tensors.items()}
-        _save(compact(self.tensors) if eight else plain, folder / ADAPTER)
+        write_tensors(compact(self.tensors) if eight else plain, folder / ADAPTER)
         text = json.dumps(self._document(), indent=2, ensure_ascii=False)
         (folder / CONFIG).write_text(text + "\n", "utf-8")
 
@@ -261,18 +263,6 @@ class Adapter:
         return adapter
 
 
-def _as_fine(tensor: Tensor, host: Tensor) -> Tensor:
-    """`tensor` rounded to float16 where `host`, in float32, is float16 but for its type.
-
-    So are the weights on the hub of every Whisper that was published in float16: a model is the
-    same whichever copy it is merged from, and what 16 bits hold is read the sooner.
-    """
-    if tensor is host or host.dtype != torch.float32:
-        return tensor
-    half = host.half().float()
-    return tensor.half().float() if torch.equal(half, host) else tensor
-
-
 def read_adapter_config(folder: Path) -> AdapterConfig | None:
     """The host that the adapter in `folder` names; None where there is no adapter.
 
@@ -305,11 +295,3 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{path} does not load: {reason}") from error
-
-
-def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
-    try:
-        save_tensors(tensors, path)
-    except (OSError, RuntimeError) as error:
-        hint = "free some space, or write to another disk"
-        raise OutputError(f"cannot write {path}: {error}", hint=hint) from error

@@ -2,7 +2,8 @@
 
 What is left of a change as a LoRA pair has a scale for each direction, NAME.lora_A by rows and
 NAME.lora_B by columns, since strong and weak directions stand side by side; a whole matrix has one
-for each output, as the 8 bits have that drafting networks multiply in.
+for each output, as the 8 bits have that drafting networks multiply in. What is merged into float16
+weights stays float16, whatever these are kept in.
 """
 
 from __future__ import annotations
@@ -55,3 +56,15 @@ def size(name: str, tensor: Tensor, *, eight: bool) -> int:
 def _turned(name: str, tensor: Tensor) -> Tensor:
     """With a row for each scale; turned twice it is as before."""
     return tensor.T if name.endswith(UP) else tensor
+
+
+def as_fine(tensor: Tensor, host: Tensor) -> Tensor:
+    """`tensor` rounded to float16 where `host`, in float32, is float16 but for its type.
+
+    So are the weights on the hub of every Whisper that was published in float16: a model is the
+    same whichever copy it is merged from, and what 16 bits hold is read the sooner.
+    """
+    if tensor is host or host.dtype != torch.float32:
+        return tensor
+    half = host.half().float()
+    return tensor.half().float() if torch.equal(half, host) else tensor

@@ -25,14 +25,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pst_cli.errors import ModelError, OutputError
+from pst_cli.errors import ModelError
 from pst_cli.models.compiled import CompiledStack, compiles, stacked
 from pst_cli.models.decoder import Decoder, attend_window, merge_heads, split_heads
 from pst_cli.models.kvspn_config import CONFIG, KIND, KVSPNConfig, read_config
 from pst_cli.models.linear import freeze_linears
 from pst_cli.models.memory import Filled, Memory, Pair, Read
 from pst_cli.models.products import approximate, rounded
-from pst_cli.models.tensors import load_tensors, save_tensors
+from pst_cli.models.tensors import load_tensors, write_tensors
 from pst_cli.models.vocabularies import Vocabularies
 
 if TYPE_CHECKING:
@@ -230,11 +230,7 @@ class KVSPN(nn.Module):
         is verified anyway.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            save_tensors(_small(self.state_dict()), folder / WEIGHTS)
-        except (OSError, RuntimeError) as error:
-            hint = "free some space, or write to another disk"
-            raise OutputError(f"cannot write {folder / WEIGHTS}: {error}", hint=hint) from error
+        write_tensors(_small(self.state_dict()), folder / WEIGHTS)
         document = {"kind": KIND, **asdict(self.config)}
         (folder / CONFIG).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pst_cli.models.prompts import Ability, prompt
-from pst_cli.types import TIMESTAMP_SECONDS, WINDOW_SECONDS, SpecialTokens
+from pst_cli.types import TIMESTAMP_SECONDS, UNSPACED, WINDOW_SECONDS, SpecialTokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-UNSPACED = ("zh",)  # languages whose text Whisper begins without a space
 
 
 class Speller:

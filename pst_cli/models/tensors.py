@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pst_cli.errors import OutputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -32,3 +34,12 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         return dict(load_file(path))
     except SafetensorError as error:
         raise RuntimeError(str(error)) from error
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """As `save_tensors`; OutputError where they cannot be written."""
+    try:
+        save_tensors(tensors, path)
+    except (OSError, RuntimeError) as error:
+        hint = "free some space, or write to another disk"
+        raise OutputError(f"cannot write {path}: {error}", hint=hint) from error

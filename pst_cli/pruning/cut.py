@@ -7,14 +7,13 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pst_cli.models.adapter import CONFIG, EMBEDDING, write_state
-from pst_cli.models.device import numbers
+from pst_cli.export import write_model
+from pst_cli.models.adapter import EMBEDDING
 from pst_cli.models.host import declared
 from pst_cli.models.pruning.layers import keep_heads, keep_layers
 from pst_cli.models.pruning.renumber import Renumbering, merges_text
-from pst_cli.models.pruning.vocabulary import KEPT, TOKENIZER, read_kept, write_kept
+from pst_cli.models.pruning.vocabulary import TOKENIZER, read_kept, write_kept
 from pst_cli.models.whisper import GENERATION
-from pst_cli.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 MERGES = "merges.txt"
 SPELLING = ("vocab.json", MERGES, "added_tokens.json")  # of older tokenizers, beside TOKENIZER
-COPIED = (*layout.CARDS[1:], *layout.FEATURES, *layout.EXTRAS, *SPELLING, KEPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +53,16 @@ def write_pruned(
     `source` is what config.json calls the model it came from. Drafters and the model card stay
     behind: they belong to the whole model. Raises OSError and OutputError where the disk refuses.
     """
-    write_state(folder, state)
-    for name in COPIED:
+    write_model(folder, state, _config(checkpoint, source, cut), checkpoint)
+    for name in SPELLING:
         if (checkpoint.host / name).is_file():
             shutil.copyfile(checkpoint.host / name, folder / name)
-    _write(folder / CONFIG, _config(checkpoint, source, state, cut))
     _write(folder / GENERATION, keep_heads(checkpoint.generation, cut.decoder))
     if cut.tokens is not None:
         _renumber(folder, cut.tokens, cut.end)
 
 
-def _config(
-    checkpoint: Checkpoint, source: str, state: Mapping[str, Tensor], cut: Cut
-) -> dict[str, Any]:
+def _config(checkpoint: Checkpoint, source: str, cut: Cut) -> dict[str, Any]:
     """config.json, in the ids of the whole model: pst declares what it can do, and its origin."""
     config = checkpoint.config
     layers = {"encoder_layers": list(cut.encoder), "decoder_layers": list(cut.decoder)}
@@ -77,12 +72,10 @@ def _config(
         for key, kept in layers.items()
     }
     pruned = {"source": source, **named, "vocabulary": config["vocab_size"]}
-    config.pop("torch_dtype", None)  # the older name of dtype
     if "num_hidden_layers" in config:  # another name of encoder_layers
         config["num_hidden_layers"] = len(cut.encoder)
     return config | {
         **{key: len(kept) for key, kept in layers.items()},
-        "dtype": numbers(state[EMBEDDING].dtype),
         "pst": {**config.get("pst", {}), "ability": declared(checkpoint.ability), "pruned": pruned},
     }
 

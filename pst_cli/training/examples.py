@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from pst_cli.models.spelling import UNSPACED
+from pst_cli.language import joined
 
 if TYPE_CHECKING:
     import random
@@ -150,4 +150,4 @@ def row(
 
 def _flowing(texts: Sequence[str], language: str) -> str:
     """Texts as one."""
-    return ("" if language in UNSPACED else " ").join(text.strip() for text in texts)
+    return joined((text.strip() for text in texts), language)
