@@ -13,6 +13,7 @@ import torch
 
 from pst_cli.errors import ModelError
 from pst_cli.export import write_model
+from pst_cli.models.compact import as_fine
 from pst_cli.models.kvspn import KVSPN
 from pst_cli.models.pruning.vocabulary import read_kept
 from pst_cli.outputs import check_new, landing
@@ -91,7 +92,8 @@ def _mean(
         for name, tensor in state.items():
             total[name] = total[name] + tensor
         count += 1
-    return {name: (total[name] / count).to(tensor.dtype) for name, tensor in whole.items()}
+    means = {name: (total[name] / count).to(tensor.dtype) for name, tensor in whole.items()}
+    return {name: as_fine(mean, whole[name]) for name, mean in means.items()}
 
 
 def _check(

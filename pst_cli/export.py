@@ -24,7 +24,6 @@ from pst_cli.models.kvspn_config import CONFIG, read_config
 from pst_cli.models.lowrank import slim
 from pst_cli.models.modules import transformers_quietly
 from pst_cli.models.pruning.layers import kept_layers
-from pst_cli.models.pruning.vocabulary import KEPT
 from pst_cli.models.whisper import GENERATION
 from pst_cli.outputs import check_new, landing
 from pst_cli.store import layout
@@ -42,7 +41,7 @@ WHOLE, CONVERTED = ".whole", "converted"  # names under way
 RUN = ("cache", "checkpoints")  # of a training run, where that was made beside its host
 EIGHT = "int8"  # of an adapter's matrices
 BESIDE = ("kvspn", "medusa", "student")  # folders that go with their host
-COPIED = (*layout.CARDS[1:], *layout.FEATURES, *layout.EXTRAS, KEPT)  # all but config.json
+COPIED = (*layout.CARDS[1:], *layout.FEATURES, *layout.EXTRAS)  # all but config.json
 CT2_COPIED = ("tokenizer.json", "preprocessor_config.json")  # what faster-whisper looks for
 
 

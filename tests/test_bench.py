@@ -366,3 +366,21 @@ def test_a_batch_that_does_not_fit_in_memory_is_one_line():
     with pytest.raises(ModelError, match="out of memory in the bench") as caught:
         race(host, [Hungry()], batches([clip(0)], host, "en", None, 1), 1, PeakMemory())
     assert "--batch-size" in caught.value.hint
+
+
+def test_the_encoder_counts_in_the_peak_of_those_that_share_it():
+    class Memory:
+        peaks = iter([900.0, 10.0, 20.0] * 2)
+
+        def start(self):
+            pass
+
+        def read(self):
+            return next(self.peaks)
+
+    turns: list[str] = []
+    own = Lane(ScriptedWhisper(), PlainMethod())
+    work = batches([clip(0)], ScriptedWhisper(), "en", None, 1)
+    course = race(ScriptedWhisper(), [own, Roll("peer", turns)], work, 1, Memory())
+    peaks = {name: laps[0].peak for name, laps in course.laps.items()}
+    assert peaks == {"plain": 900.0, "peer": 10.0}

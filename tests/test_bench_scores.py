@@ -115,6 +115,11 @@ def test_missing_references_are_refused(tmp_path):
         read_references(tmp_path / "none", [Path("a")], "en")
 
 
+def test_a_whole_file_may_spell_out_how_long_it_is(tmp_path):
+    path = manifest(tmp_path, a={"language": "en", "text": "One.", "start": 0, "end": 4.2})
+    assert read_references(path, [Path("a.ogg")], "en") == ["One."]
+
+
 def test_a_byte_order_mark_is_no_part_of_a_reference(tmp_path):
     path = tmp_path / "refs.txt"
     path.write_text("one\n", "utf-8-sig")

@@ -19,7 +19,7 @@ from transformers import WhisperForConditionalGeneration, WhisperTokenizerFast
 from pst_cli.models.adapter import Adapter, AdapterConfig, fingerprint, read_state
 from pst_cli.models.host import Host, ability
 from pst_cli.models.prompts import Ability
-from pst_cli.models.pruning.layers import evenly, keep_heads
+from pst_cli.models.pruning.layers import evenly, keep_heads, kept_layers
 from pst_cli.models.pruning.vocabulary import count_tokens, read_kept
 from pst_cli.pruning.texts import read_texts
 
@@ -98,8 +98,15 @@ def test_layers_dropped_twice_are_named_as_the_first_model_has_them(pst, prunabl
     first, second = tmp_path / "first", tmp_path / "second"
     assert pst("prune", prunable, "-o", first, "--decoder-layers", 3).code == 0
     assert pst("prune", first, "-o", second, "--decoder-layers", 2).code == 0
-    assert config(second)["pst"]["pruned"]["decoder_layers"] == [0, 3]
-    assert config(second)["pst"]["pruned"]["encoder_layers"] == [0, 1, 2]
+    assert config(second)["pst"]["pruned"] == {
+        "source": prunable.name,
+        "encoder_layers": [0, 1, 2],
+        "decoder_layers": [0, 3],
+        "vocabulary": config(prunable)["vocab_size"],
+    }
+    assert kept_layers(config(second), config(prunable)) == {"decoder": [0, 3]}
+    assert kept_layers(config(second), config(first)) == {"decoder": [0, 2]}
+    assert kept_layers(config(first), config(second)) == {}
 
 
 def test_dropped_layers_do_not_make_a_model_forget_its_tasks(pst, prunable, tmp_path):

@@ -270,6 +270,9 @@ def test_what_the_hubs_own_cache_names_by_its_sum_is_held_against_it(fake, tmp_p
     (fault,) = store.verify(MODEL)
     assert "model.safetensors is damaged: its sha256 is not the one" in fault.message
     assert str(weights) in fault.hint
+    weights.unlink()
+    (fault,) = hub.faults(snapshot, lambda what, done, total: None)
+    assert "model.safetensors is gone from" in fault.message
 
 
 def test_drafters_beside_the_weights_are_fetched_too(fake):

@@ -526,3 +526,15 @@ def test_what_cannot_be_taught_is_told_before_anything_is_heard(
     assert done.code in (1, 2)
     assert told in done.err
     assert not (output / "cache").exists()
+
+
+def test_other_settings_are_refused_before_anything_is_heard(
+    pst, manifest, talking_checkpoint, tmp_path
+):
+    asked = ("train", "kvspn", manifest, "--model", talking_checkpoint, *SHORT, "--steps", 1)
+    asked = (*asked, "-o", tmp_path / "kvspn")
+    assert pst(*asked).code == 0
+    done = pst(*asked, "--seed", 9, "--cache", tmp_path / "other")
+    assert done.code == 2
+    assert "seed 0 -> 9" in done.err
+    assert not (tmp_path / "other").exists()

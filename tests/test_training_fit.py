@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ from pst_cli.training import checkpoints, place
 from pst_cli.training.clips import single
 from pst_cli.training.examples import renderings
 from pst_cli.training.fit import Fit
-from pst_cli.training.learner import Optimization
+from pst_cli.training.learner import Learner, Optimization
 from pst_cli.training.lessons.host import HostLesson, HostWeights
 from pst_cli.training.lessons.joint import JointLesson
 from pst_cli.training.lessons.kvspn import DraftWeights, KVSPNLesson
@@ -337,3 +338,35 @@ def test_a_reader_is_no_part_of_the_host():
     host = tiny_host()
     names = {name for name, _ in HostLesson(host, TextEncoder(host, 1), TIMES).named_parameters()}
     assert {name.partition(".")[0] for name in names} == {"host", "reader"}
+
+
+class Telling(torch.nn.Module):
+    """A lesson that finds in a batch what is written there."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, batch):
+        return {name: torch.tensor(value) for name, value in batch.parts.items()}
+
+    def loss(self, parts):
+        return torch.stack(list(parts.values())).sum()
+
+    def weights(self):
+        return {"st": 1.0, "mt": 1.0}
+
+    def summary(self, figures):
+        return figures
+
+
+def test_a_part_is_judged_by_the_batches_that_have_it():
+    def batch(**parts):
+        made = SimpleNamespace(parts=parts, totals=SimpleNamespace(said=100))
+        made.to = lambda device: made
+        return made
+
+    learner = Learner(Telling(), Optimization(), "cpu")
+    figures = learner.judge([[batch(st=1.0, mt=3.0)], [batch(st=2.0)]])
+    assert figures["st"] == pytest.approx(1.5)
+    assert figures["mt"] == pytest.approx(3.0)

@@ -20,9 +20,9 @@ def read_references(path: Path, clips: Sequence[Path], target: str) -> list[str]
     """The reference of each clip, in order.
 
     A manifest has a JSON object a line, matched by path, else by a file name that only one line
-    has; what was said serves where the target is the language spoken, and a line for a part of a
-    file says nothing of the whole. Any other file holds plain text, one line a clip. Raises
-    UsageError where a clip is left without a reference.
+    has; what was said serves where the target is the language spoken, and a line for what begins
+    later in a file says nothing of the whole. Any other file holds plain text, one line a clip.
+    Raises UsageError where a clip is left without a reference.
     """
     try:
         lines = [line for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
@@ -45,7 +45,7 @@ def _from_manifest(path: Path, clips: Sequence[Path], target: str) -> list[str]:
     except DataError as error:
         raise UsageError(f"--refs {error.message}", hint=error.hint) from error
     for utterance in utterances:
-        if utterance.audio and not utterance.start and utterance.end is None:
+        if utterance.audio:
             called[utterance.audio.name].append(utterance)
     found = [_reference(clip, called[clip.name], target) for clip in clips]
     missing = [clip for clip, text in zip(clips, found, strict=True) if not text]
@@ -63,4 +63,5 @@ def _reference(clip: Path, called: Sequence[Utterance], target: str) -> str:
     """What `clip` means in `target`, by what is said under its name; "" where that is not one."""
     here = [one for one in called if one.audio and one.audio.resolve() == clip.resolve()]
     found = here or called
-    return found[0].texts().get(target, "") if len(found) == 1 else ""
+    whole = len(found) == 1 and not found[0].start
+    return found[0].texts().get(target, "") if whole else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from dataclasses import dataclass, fields
@@ -170,7 +171,7 @@ def _check_voice(voice: Voice) -> None:
 
 
 def _positive(value: object) -> bool:
-    return isinstance(value, int | float) and value > 0
+    return isinstance(value, int | float) and 0 < value < math.inf
 
 
 def _whole(given: dict[str, Any], key: str, default: int) -> int:

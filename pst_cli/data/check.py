@@ -97,12 +97,12 @@ class Lengths:
 
         None where it begins after the end of its file.
         """
+        left = self.known[one.audio] - one.start if one.audio in self.known else None
+        if left is not None and left <= 0:
+            return None
         if one.end is not None:
             return one.end - one.start
-        if one.audio in self.known:
-            left = self.known[one.audio] - one.start
-            return left if left > 0 else None
-        return one.duration
+        return one.duration if left is None else left
 
 
 def check(

@@ -71,5 +71,7 @@ class Encoder:
 
 def _sums(state: Mapping[str, Tensor]) -> dict[str, float]:
     """A fingerprint of a network: equal weights have equal sums, and others hardly ever do."""
-    # on the processor: not every accelerator knows float64
-    return {name: float(one.cpu().sum(dtype=torch.float64)) for name, one in state.items()}
+    first = next(iter(state.values()))
+    if first.device.type == "mps":  # which does not know float64
+        state = {name: tensor.cpu() for name, tensor in state.items()}
+    return {name: float(tensor.sum(dtype=torch.float64)) for name, tensor in state.items()}

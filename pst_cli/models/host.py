@@ -87,7 +87,9 @@ class Host:
         Raises ModelError where it is not a whole Whisper checkpoint, or not the adapter's host, or
         does not fit in memory.
         """
-        whisper = read_whisper(path, adapter)
+        hint = "use a smaller --model, or --device cpu"
+        with fitting(f"with {path}", hint):
+            whisper = read_whisper(path, adapter)
 
         def identify() -> tuple[str, ...]:
             if adapter:
@@ -96,9 +98,8 @@ class Host:
 
         own = adapter or path
         able, context = ability(own, path), taught_context(own)
-        hint = "use a smaller --model, or --device cpu"
         try:
-            with fitting(f"with {path.name}", hint):
+            with fitting(f"with {path}", hint):
                 return cls(whisper, device, dtype, able, identify, context, layout)
         except KeyError as error:
             raise unfit(path, f"it lacks {error}") from error

@@ -63,15 +63,19 @@ def write_pruned(
 
 
 def _config(checkpoint: Checkpoint, source: str, cut: Cut) -> dict[str, Any]:
-    """config.json, in the ids of the whole model: pst declares what it can do, and its origin."""
+    """config.json: pst declares what it can do, and its origin, in the ids of that whole model.
+
+    Where the source was cut itself, that is the one that it was cut from.
+    """
     config = checkpoint.config
     layers = {"encoder_layers": list(cut.encoder), "decoder_layers": list(cut.decoder)}
-    first = (config.get("pst") or {}).get("pruned") or {}  # where the source was cut itself
+    whole = {"source": source, "vocabulary": config["vocab_size"]}
+    first = (config.get("pst") or {}).get("pruned") or {}
     named = {
         key: [first[key][index] for index in kept] if key in first else kept
         for key, kept in layers.items()
     }
-    pruned = {"source": source, **named, "vocabulary": config["vocab_size"]}
+    pruned = {name: first.get(name, own) for name, own in whole.items()} | named
     if "num_hidden_layers" in config:  # another name of encoder_layers
         config["num_hidden_layers"] = len(cut.encoder)
     return config | {

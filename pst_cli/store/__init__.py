@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pst_cli.errors import PstError, StoreError
+from pst_cli.paths import is_file
 from pst_cli.store import convert, hub, layout, names, shelf, shipped, sources
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def _landed_entry(key: str) -> Entry:
 
 
 def _size(directory: Path) -> int:
-    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+    return sum(file.stat().st_size for file in directory.rglob("*") if is_file(file))
 
 
 def _silent(what: str, done: int, total: int | None) -> None:

@@ -92,11 +92,10 @@ def faults(snapshot: Path, progress: Progress) -> Iterator[StoreError]:
     """
     for file in sorted(snapshot.rglob("*")):
         blob = file.resolve()
-        if not is_there(blob):
-            yield StoreError(f"{file} is gone from {blob.parent}", hint="fetch it again")
-            continue
         named = blob.parent.name == BLOBS and SHA256.fullmatch(blob.name)
-        if named and shelf.sha256(blob, progress) != blob.name:
+        if named and not is_there(blob):
+            yield StoreError(f"{file} is gone from {blob.parent}", hint="fetch it again")
+        elif named and shelf.sha256(blob, progress) != blob.name:
             hint = f"rm {shlex.quote(str(file))} {shlex.quote(str(blob))}, and fetch it again"
             fault = "its sha256 is not the one that the hub listed"
             yield StoreError(f"{file} is damaged: {fault}", hint=hint)

@@ -21,7 +21,12 @@ CT2_WEIGHTS = "model.bin"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
 CARDS = ("config.json", "generation_config.json", "tokenizer.json")
 FEATURES = ("preprocessor_config.json", "processor_config.json")  # either one will do
-EXTRAS = ("tokenizer_config.json", "special_tokens_map.json", "normalizer.json")
+EXTRAS = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "normalizer.json",
+    "kept_tokens.json",  # where pst trimmed the vocabulary
+)
 CT2_CARDS = ("config.json", "tokenizer.json")
 ADAPTER_CARDS = ("config.json",)
 NETWORKS = dict.fromkeys(("kvspn", "medusa"), ("config.json", WEIGHTS))

@@ -108,7 +108,8 @@ def leftovers(key: str) -> tuple[Path, ...]:
     """What is under way of `key` in `partial`, or was left there: at a commit, or at some work."""
     of_key = re.compile(re.escape(key) + r"(@[^@.]+|\.(converted|unpacked|wheels|trash))")
     places = partial(key).parent
-    found = places.iterdir() if is_dir(places) else ()
+    readable = is_dir(places) and os.access(places, os.R_OK | os.X_OK)
+    found = places.iterdir() if readable else ()
     return tuple(path for path in found if of_key.fullmatch(path.name) and is_dir(path))
 
 
@@ -180,7 +181,7 @@ def damage(path: Path, fault: str, label: str) -> StoreError:
 
 
 def _remedy(label: str) -> str:
-    if label.startswith(CONVERTED):  # its own name is all that is known of it
+    if label.startswith(CONVERTED) and "/" not in label:  # that is all that is known of it
         return f"pst models rm {label}"
     return f"pst download {label} --force"
 
@@ -194,15 +195,21 @@ def _size_fault(path: Path, expected: int) -> str:
 
 
 def sha256(path: Path, progress: Progress | None = None) -> str:
-    """The digest of a file in hex; `progress` is told the bytes read."""
+    """The digest of a file in hex; `progress` is told the bytes read.
+
+    Raises StoreError where it may not be read.
+    """
     digest, done = hashlib.sha256(), 0
-    total = path.stat().st_size
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-            done += len(block)
-            if progress:
-                progress(f"checking {path.name}", done, total)
+    try:
+        total = path.stat().st_size
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+                done += len(block)
+                if progress:
+                    progress(f"checking {path.name}", done, total)
+    except PermissionError as error:
+        raise StoreError(f"{path} may not be read") from error
     return digest.hexdigest()
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from pst_cli.errors import OutputError, TrainingError, UsageError
 from pst_cli.models.tensors import load_tensors, save_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -82,14 +83,18 @@ class Checkpoints:
         if not landed:
             return None
         place = landed[-1]
-        try:
-            state = State(**json.loads((place / STATE).read_bytes()))
+        with _sound(place):
+            state = _state(place)
             optimizer = torch.load(place / OPTIMIZER, weights_only=True, map_location="cpu")
             return Checkpoint(state, load_tensors(place / WEIGHTS), optimizer)
-        except Exception as error:  # whatever unpickling meets
-            typed = f"rm -r {shlex.quote(display(place))}"
-            hint = f"remove that directory to go on from the one before: {typed}"
-            raise TrainingError(f"{display(place)} is damaged: {error}", hint=hint) from error
+
+    def state(self) -> State | None:
+        """That of the newest, as `load` finds it."""
+        landed = self._landed()
+        if not landed:
+            return None
+        with _sound(landed[-1]):
+            return _state(landed[-1])
 
     def save_best(self, weights: Mapping[str, Tensor]) -> None:
         """Keep the weights that did best on the held-out set."""
@@ -111,6 +116,21 @@ class Checkpoints:
 
     def _landed(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
+
+
+def _state(place: Path) -> State:
+    return State(**json.loads((place / STATE).read_bytes()))
+
+
+@contextmanager
+def _sound(place: Path) -> Iterator[None]:
+    """TrainingError where what is read of the checkpoint `place` is damaged."""
+    try:
+        yield
+    except Exception as error:  # whatever unpickling meets
+        typed = f"rm -r {shlex.quote(display(place))}"
+        hint = f"remove that directory to go on from the one before: {typed}"
+        raise TrainingError(f"{display(place)} is damaged: {error}", hint=hint) from error
 
 
 def _to_disk(path: Path) -> None:

@@ -245,9 +245,9 @@ def _undisturbed(worker: int) -> None:
 def check_run(settings: Settings, size: int, folder: Path, identity: Mapping[str, str]) -> None:
     """UsageError as `Fit` raises it, for a run that has much to prepare before there is one."""
     _check_shared(size, part_of(accelerator(settings.how.precision, settings.device)).world)
-    found = Checkpoints(folder).load()
-    if found:
-        check_same(found.state, {**settings.binding(size), **identity}, folder)
+    state = Checkpoints(folder).state()
+    if state:
+        check_same(state, {**settings.binding(size), **identity}, folder)
 
 
 def _check_shared(size: int, world: int) -> None:

@@ -35,17 +35,22 @@ def keep_layers(state: Mapping[str, Tensor], side: str, kept: Sequence[int]) -> 
 def kept_layers(config: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, list[int]]:
     """By side, which layers of `host` a model pruned of it has, where they are not its first.
 
-    Both are config.json's, and the model's tells what `pst prune` kept.
+    Both are config.json's, and tell what `pst prune` kept, by the layers of one first model.
     """
-    pruned = (config.get("pst") or {}).get("pruned") or {}
     found = {}
     for side in SIDES:
-        count = config[f"{side}_layers"]
-        kept = pruned.get(f"{side}_layers") or range(count)
-        fits = len(kept) == count and max(kept) < host[f"{side}_layers"]
-        if fits and list(kept) != list(range(count)):
-            found[side] = list(kept)
+        ours, theirs = (_named(one, side) for one in (config, host))
+        kept = [theirs.index(layer) for layer in ours if layer in theirs]
+        if len(kept) == len(ours) and kept != list(range(len(ours))):
+            found[side] = kept
     return found
+
+
+def _named(config: Mapping[str, Any], side: str) -> list[int]:
+    """The layers that are there of `side`, as the first model has them."""
+    count = config[f"{side}_layers"]
+    kept = ((config.get("pst") or {}).get("pruned") or {}).get(f"{side}_layers") or ()
+    return list(kept) if len(kept) == count else list(range(count))
 
 
 def keep_heads(generation: Mapping[str, Any], kept: Sequence[int]) -> dict[str, Any]:

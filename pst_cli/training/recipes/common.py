@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pst_cli.weights import Checkpoint
 
 CACHE = "cache"
-OWN_BATCH = 8  # clips that are heard together
+OWN_BATCH = 8  # clips that are heard together, at most
 LIBRARIES = ("torch", "transformers", "accelerate", "peft")
 
 
@@ -97,7 +97,7 @@ def own_of(
     if missing:
         host = order.checkpoint.load(device, dtype)
         mine = len(missing[place.process_index :: place.num_processes])
-        for done in own.add(host, missing, OWN_BATCH, part_of(place)):
+        for done in own.add(host, missing, min(OWN_BATCH, order.micro), part_of(place)):
             watch.progress("what the model says of the clips", done, mine)
             if watch.stop():
                 raise KeyboardInterrupt
@@ -175,9 +175,12 @@ def judged(items: Sequence[Spoken], order: Order) -> list[Spoken]:
 
 
 def identity(
-    order: Order, kind: str, plan: object, materials: Sequence[Materials]
+    order: Order, kind: str, plan: object, materials: Sequence[Materials], *, fixed: bool
 ) -> dict[str, str]:
-    """All that makes a run what it is, beside its settings: what it cannot go on without."""
+    """All that makes a run what it is, beside its settings: what it cannot go on without.
+
+    `fixed`: its clips are those of `fixed_clips`.
+    """
     own = {
         str(field.name): repr(getattr(plan, field.name))
         for field in fields(plan)  # type: ignore[arg-type]
@@ -192,7 +195,7 @@ def identity(
         "manifests": ", ".join(manifests),
         "longest": repr(order.longest),
         "judged": repr(order.judged),
-        "layout": str(LAYOUT),
+        **({"layout": str(LAYOUT)} if fixed else {}),
         **own,
     }
 

@@ -73,7 +73,7 @@ def train_context(order: Order, plan: ContextPlan, watch: Watch) -> Outcome:
         order, opened.speller, source, _Spelling(opened.speller, opened.limit), ears
     )
     held_out = (course, apart) if apart else None
-    same = identity(order, "context", plan, [learnt, held])
+    same = identity(order, "context", plan, [learnt, held], fixed=True)
     fit = Fit(lesson, course, order.settings, order.output, watch.tell, held_out, same)
     outcome = fit.run(watch.stop)
     if outcome.finished and fit.learner.main:

@@ -24,7 +24,7 @@ from pst_cli.training.examples import (
     spell_written,
     translations,
 )
-from pst_cli.training.fit import Fit, Outcome
+from pst_cli.training.fit import Fit, Outcome, check_run
 from pst_cli.training.lessons.host import HostLesson, HostWeights
 from pst_cli.training.materials import fixed_clips, read_both
 from pst_cli.training.opening import open_model
@@ -92,6 +92,8 @@ def train_host(order: Order, plan: HostPlan, watch: Watch) -> Outcome:
     check_plan(plan, order)
     learnt, held = read_both(order.manifests, order.held_out)
     tell_of([learnt, held], watch)
+    same = identity(order, "host", plan, [learnt, held], fixed=plan.stores)
+    check_run(order.settings, order.size, order.output, same)
     opened = open_model(order.checkpoint, Ability.MANY_TO_MANY)
     adapt(opened.host.whisper, plan.adapting, order.settings.seed)
     begin = opened.speller.tokens.timestamp_begin
@@ -99,7 +101,6 @@ def train_host(order: Order, plan: HostPlan, watch: Watch) -> Outcome:
     lesson = HostLesson(opened.host, reader(opened, plan), begin, plan.weights, said)
     lessons = course(order, plan, opened, learnt, watch)
     apart = held_out(lessons, order, plan, opened, held)
-    same = identity(order, "host", plan, [learnt, held])
     fit = Fit(lesson, lessons, order.settings, order.output, watch.tell, apart, same)
     outcome = fit.run(watch.stop)
     if outcome.finished and fit.learner.main:

@@ -53,7 +53,7 @@ def train_joint(order: Order, plan: KVSPNPlan, watch: Watch) -> Outcome:
     drafter = KVSPNLesson(opened.host, network, tokens, plan.weights, joint=True)
     course = alone.course(order, own, opened, learnt, watch)
     judged = alone.held_out(course, order, own, opened, held)
-    same = identity(order, "joint", plan, [learnt, held])
+    same = identity(order, "joint", plan, [learnt, held], fixed=own.stores)
     tell_of([learnt, held], watch)
     lesson = JointLesson(host, drafter)
     fit = Fit(lesson, course, order.settings, order.output, watch.tell, judged, same)

@@ -88,7 +88,7 @@ def train_kvspn(order: Order, plan: KVSPNPlan, watch: Watch) -> Outcome:
     items = _items(fixed_clips(learnt.spoken, order.longest), plan, order, watch)
     apart = _items(fixed_clips(held.spoken, order.longest), plan, order, watch)
     apart = judged(apart, order)
-    same = identity(order, "kvspn", plan, [learnt, held])
+    same = identity(order, "kvspn", plan, [learnt, held], fixed=True)
     check_run(order.settings, order.size, order.output, same)
     check_form(plan.form, order.checkpoint.config)
     read, spoken = by_reference(items, plan.references)

@@ -74,7 +74,7 @@ def train_student(order: Order, plan: StudentPlan, watch: Watch) -> Outcome:
     apart = able(renderings(fixed_clips(held.spoken, order.longest)), order, watch)
     apart = judged(apart, order)
     read, spoken = by_reference(items, plan.references)
-    same = identity(order, "student", plan, [learnt, held])
+    same = identity(order, "student", plan, [learnt, held], fixed=True)
     same["student"] = plan.student.fingerprint[:DIGITS]
     check_run(order.settings, order.size, order.output, same)
     kept = _kept(plan, order)
@@ -103,7 +103,7 @@ def train_student(order: Order, plan: StudentPlan, watch: Watch) -> Outcome:
 def _kept(plan: StudentPlan, order: Order) -> list[int] | None:
     """The teacher's id of each of the student's tokens; None where they are the same.
 
-    Raises UsageError where the one's tokens are not among the other's, or their ears differ.
+    Raises UsageError where the one's tokens are not among the other's.
     """
     mine, theirs = (one.config["vocab_size"] for one in (plan.student, order.checkpoint))
     own, full = read_kept(plan.student.host), read_kept(order.checkpoint.host)
