@@ -30,7 +30,7 @@ from pst_cli.store import layout
 from pst_cli.weights import Checkpoint, link_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -151,13 +151,18 @@ def write_model(
     Raises OutputError where the weights cannot be written.
     """
     write_state(folder, state)
-    for name in COPIED:
-        if (source.host / name).is_file():
-            shutil.copyfile(source.host / name, folder / name)
-    _write_json(folder / GENERATION, source.generation)
+    copy_files(source.host, folder, COPIED)
+    write_json(folder / GENERATION, source.generation)
     document = {**config, "dtype": numbers(next(iter(state.values())).dtype)}
     document.pop("torch_dtype", None)  # its older name
-    _write_json(folder / CONFIG, document)
+    write_json(folder / CONFIG, document)
+
+
+def copy_files(source: Path, folder: Path, names: Iterable[str]) -> None:
+    """Those of `names` that are in `source`, to be written over like any other in `folder`."""
+    for name in names:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
 
 
 def _copy_card(source: Path, folder: Path) -> None:
@@ -183,10 +188,11 @@ def _copy_beside(checkpoint: Checkpoint, folder: Path, host: str) -> None:
         config = read_config(source)
         if config and config.host and config.host in checkpoint.lineage:
             document = json.loads((source / CONFIG).read_bytes())
-            _write_json(folder / name / CONFIG, document | {"host": host})
+            write_json(folder / name / CONFIG, document | {"host": host})
 
 
-def _write_json(path: Path, document: object) -> None:
+def write_json(path: Path, document: object) -> None:
+    """Write `document` as the JSON files of a checkpoint are."""
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 

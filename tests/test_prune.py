@@ -310,6 +310,6 @@ def test_a_full_disk_leaves_nothing_behind(pst, prunable, tmp_path, monkeypatch)
     def full(*paths):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pst_cli.pruning.cut.shutil.copyfile", full)
+    monkeypatch.setattr("pst_cli.export.shutil.copyfile", full)
     done = pst("prune", prunable, "-o", tmp_path / "out", "--decoder-layers", 1)
     assert "no space left on device" in refused(done, 1, tmp_path / "out")

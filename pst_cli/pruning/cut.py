@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pst_cli.export import write_model
+from pst_cli.export import copy_files, write_json, write_model
 from pst_cli.models.adapter import EMBEDDING
 from pst_cli.models.host import declared
 from pst_cli.models.pruning.layers import keep_heads, keep_layers
@@ -54,10 +53,8 @@ def write_pruned(
     behind: they belong to the whole model. Raises OSError and OutputError where the disk refuses.
     """
     write_model(folder, state, _config(checkpoint, source, cut), checkpoint)
-    for name in SPELLING:
-        if (checkpoint.host / name).is_file():
-            shutil.copyfile(checkpoint.host / name, folder / name)
-    _write(folder / GENERATION, keep_heads(checkpoint.generation, cut.decoder))
+    copy_files(checkpoint.host, folder, SPELLING)
+    write_json(folder / GENERATION, keep_heads(checkpoint.generation, cut.decoder))
     if cut.tokens is not None:
         _renumber(folder, cut.tokens, cut.end)
 
@@ -89,7 +86,7 @@ def _renumber(folder: Path, tokens: Sequence[int], end: int) -> None:
     renumbering = Renumbering(tokens, end)
     for name, told in renumbering.files().items():
         if (folder / name).is_file():
-            _write(folder / name, told(_read(folder / name)))
+            write_json(folder / name, told(_read(folder / name)))
     if (folder / MERGES).is_file():
         vocabulary = _read(folder / TOKENIZER)["model"]["vocab"]
         text = merges_text((folder / MERGES).read_text("utf-8"), vocabulary)
@@ -100,7 +97,3 @@ def _renumber(folder: Path, tokens: Sequence[int], end: int) -> None:
 
 def _read(path: Path) -> Any:
     return json.loads(path.read_bytes())
-
-
-def _write(path: Path, document: Any) -> None:
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -178,10 +178,7 @@ def choose(hub_id: str, files: Sequence[str]) -> tuple[str, ...]:
         weights, needed, wanted = (layout.ADAPTER,), layout.ADAPTER_CARDS, layout.ADAPTER_CARDS
     else:
         raise StoreError(f"{hub_id} has no safetensors weights (pst does not open pickles)")
-    lacking = [file for file in needed if file not in files]
-    if needed is layout.CARDS and not any(file in files for file in layout.FEATURES):
-        lacking.append(layout.FEATURES[0])
-    if lacking:
+    if lacking := layout.lacking(needed, files.__contains__):
         raise StoreError(
             f"{hub_id} has no {' and no '.join(lacking)}",
             hint="fetch it yourself, put what the model that it was made from has of these beside "

@@ -12,6 +12,7 @@ from pst_cli.paths import is_file
 from pst_cli.store import cards, tensorfile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 WEIGHTS = "model.safetensors"
@@ -83,15 +84,23 @@ def check(directory: Path) -> None:
 
 def missing(directory: Path) -> tuple[str, ...]:
     """Names of the files that `directory` lacks to be a transformers one, or an adapter."""
+
+    def there(name: str) -> bool:
+        return is_file(directory / name)
+
     if shards(directory) == (ADAPTER,):
-        return tuple(name for name in ADAPTER_CARDS if not is_file(directory / name))
-    lacking = [name for name in CARDS if not is_file(directory / name)]
-    if not any(is_file(directory / name) for name in FEATURES):
-        lacking.append(FEATURES[0])
-    if not is_file(directory / WEIGHTS) and not is_file(directory / INDEX):
-        lacking.append(WEIGHTS)
-    lacking += [name for name in shards(directory) if not is_file(directory / name)]
-    return tuple(lacking)
+        return lacking(ADAPTER_CARDS, there)
+    weights = () if there(WEIGHTS) or there(INDEX) else (WEIGHTS,)
+    gone = (name for name in shards(directory) if not there(name))
+    return (*lacking(CARDS, there), *weights, *gone)
+
+
+def lacking(named: Sequence[str], there: Callable[[str], bool]) -> tuple[str, ...]:
+    """Which of `named`, the cards of a layout, are not there; with `CARDS` go `FEATURES`."""
+    gone = [name for name in named if not there(name)]
+    if named == CARDS and not any(map(there, FEATURES)):
+        gone.append(FEATURES[0])
+    return tuple(gone)
 
 
 def shards(directory: Path) -> tuple[str, ...]:

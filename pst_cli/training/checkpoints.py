@@ -79,10 +79,9 @@ class Checkpoints:
 
     def load(self) -> Checkpoint | None:
         """The newest; None where the run has not come to one. TrainingError where it is damaged."""
-        landed = self._landed()
-        if not landed:
+        place = self._newest()
+        if place is None:
             return None
-        place = landed[-1]
         with _sound(place):
             state = _state(place)
             optimizer = torch.load(place / OPTIMIZER, weights_only=True, map_location="cpu")
@@ -90,11 +89,11 @@ class Checkpoints:
 
     def state(self) -> State | None:
         """That of the newest, as `load` finds it."""
-        landed = self._landed()
-        if not landed:
+        place = self._newest()
+        if place is None:
             return None
-        with _sound(landed[-1]):
-            return _state(landed[-1])
+        with _sound(place):
+            return _state(place)
 
     def save_best(self, weights: Mapping[str, Tensor]) -> None:
         """Keep the weights that did best on the held-out set."""
@@ -113,6 +112,9 @@ class Checkpoints:
         """What `save_best` wrote last."""
         place = self.folder / f"{BEST}.safetensors"
         return load_tensors(place) if place.is_file() else None
+
+    def _newest(self) -> Path | None:
+        return next(reversed(self._landed()), None)
 
     def _landed(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
