@@ -27,6 +27,7 @@ from pst_cli.models.vocabularies import ANYTHING
 
 ONLY_THE_END = replace(SPECIAL, suppressed=(END,), suppressed_first=())
 CLOSE = {"atol": 1e-3, "rtol": 1e-3}
+HALVED = {"atol": 0.05, "rtol": 0.05}  # what is remembered is rounded to the 8 bits of bfloat16
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def decoders(model):
     for name, weight in state.items():
         if weight.ndim == 2 and name != "embed_positions.weight":
             whole, scale = rounded(weight)
-            state[name] = whole * scale[:, None]
+            state[name] = (whole * scale[:, None]).to(weight.dtype)
     shape = config.decoder_layers, config.decoder_attention_heads
     return Decoder(state, *shape), Decoder(state, *shape, approximate)
 
@@ -108,11 +109,30 @@ def test_rows_that_leave_are_no_longer_heard_for():
             assert torch.allclose(steps(tokens.tolist(), starts, head), one, **CLOSE)
 
 
+def test_a_decoder_in_bfloat16_is_compiled_over_its_own_memory():
+    model = tiny(21, layers=3).bfloat16()
+    exact, quick = decoders(copy.deepcopy(model).float())[0], decoders(model)[1]
+    heard = encode(model, sound(model, 1, 21).bfloat16())
+    with torch.inference_mode():
+        one, other = exact.open(heard.float()), quick.open(heard)
+        steps, head = CompiledSteps(quick.compiled, quick, other), product(quick.head)
+        for start, tokens in enumerate([[20], [31], [22], [40]]):
+            wanted = exact.logits(exact(torch.tensor([tokens]), [start], one))
+            assert steps.takes(1)
+            found = steps([tokens], [start], head)
+            assert (found - wanted).norm() / wanted.norm() < 0.05
+            for name in ("keys", "values"):
+                mine = getattr(other, name)
+                assert mine.dtype == torch.bfloat16
+                assert torch.allclose(mine.float(), getattr(one, name), **HALVED)
+
+
 @pytest.mark.parametrize("form", STAND_INS.values(), ids=STAND_INS.keys())
 @pytest.mark.parametrize("rows", [1, 3])
-def test_a_compiled_kvspn_drafts_as_before_and_changes_no_token(form, rows):
-    model = tiny(11, layers=3)
-    features, net = sound(model, rows, 11), network(model, **form)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def test_a_compiled_kvspn_drafts_as_before_and_changes_no_token(form, rows, dtype):
+    model = tiny(11, layers=3).to(dtype)
+    features, net = sound(model, rows, 11).to(dtype), network(model, **form).to(dtype)
     before = first_draft(model, features[:1], net)
     frozen = copy.deepcopy(net)
     frozen.freeze()
@@ -169,10 +189,14 @@ def nowhere(**_):
     raise RuntimeError("cannot cache function: no locator available for file kernels.py")
 
 
-@pytest.mark.parametrize("numba", [None, SimpleNamespace(njit=nowhere, float32=float)])
+NOWHERE = SimpleNamespace(njit=nowhere, float32=float)
+
+
+@pytest.mark.parametrize("numba", [None, NOWHERE])
 def test_pytorch_goes_on_where_numba_is_not_or_can_keep_nothing(numba, monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", numba)
-    monkeypatch.delitem(sys.modules, "pst_cli.models.kernels", raising=False)
+    for name in ("bits", "kernels"):
+        monkeypatch.delitem(sys.modules, f"pst_cli.models.{name}", raising=False)
     monkeypatch.delattr("pst_cli.models.kernels", raising=False)
     model = tiny(11, layers=3)
     features, net = sound(model, 1, 11), network(model, **STAND_INS["stand-in"])
@@ -182,8 +206,7 @@ def test_pytorch_goes_on_where_numba_is_not_or_can_keep_nothing(numba, monkeypat
     assert [row.tokens for row in spoken] == [row.tokens for row in plain(model, features)]
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_only_float32_is_compiled(dtype):
-    net = network(tiny(11, layers=3), **STAND_INS["stand-in"]).to(dtype)
+def test_numbers_that_no_host_computes_in_on_a_processor_are_not_compiled():
+    net = network(tiny(11, layers=3), **STAND_INS["stand-in"]).to(torch.float64)
     net.freeze()
     assert net.compiled is None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Bytes: TypeAlias = NDArray[np.int8]
 Floats: TypeAlias = NDArray[np.float32]
+Cells: TypeAlias = NDArray[Any]  # in the host's numbers; bfloat16 as the bits of int16
 Indices: TypeAlias = NDArray[np.int64]
 
 FEW = 4  # tokens; PyTorch is as quick for more
@@ -63,8 +64,8 @@ class Weights(NamedTuple):
 class Table(NamedTuple):
     """What a token is to the first layer: the sum of two rows."""
 
-    embedding: Floats  # (vocabulary, size)
-    positions: Floats  # (limit, size)
+    embedding: Cells  # (vocabulary, size)
+    positions: Cells  # (limit, size)
 
 
 class Remembered(NamedTuple):
@@ -83,8 +84,8 @@ class Remembered(NamedTuple):
 class Memory(NamedTuple):
     """What a stack remembers of text, as `KVCache` has it, and what its own layers do of sound."""
 
-    keys: Floats  # (rows, heads, layers, slots, head_dim)
-    values: Floats
+    keys: Cells  # (rows, heads, layers, slots, head_dim)
+    values: Cells
     heard: Remembered  # by layer of the stack; owners are windows, slots frames
     windows: Indices  # (rows,)
     frames: Indices  # (rows,): how many of the window's there are
@@ -120,8 +121,8 @@ class Stack(NamedTuple):
 
 
 def norm(part: Part) -> Norm:
-    """As it is."""
-    return Norm(_plain(part.weight), _bias(part))
+    """In float32."""
+    return Norm(_floats(part.weight), _bias(part))
 
 
 def product(part: Part) -> Product:
@@ -168,7 +169,7 @@ class CompiledSteps:
 
     def __init__(self, compiled: CompiledStack, decoder: Decoder, cache: KVCache) -> None:
         self._compiled, self._cache = compiled, cache
-        self._table = Table(*(_plain(one) for one in (decoder.embedding, decoder.positions)))
+        self._table = Table(*(_cells(one) for one in (decoder.embedding, decoder.positions)))
         self._known: list[object] = []
         self._heard: tuple[Remembered, Indices, Indices] | None = None  # of what is known
 
@@ -193,7 +194,7 @@ class CompiledSteps:
         assert kernels is not None
         cache.reserve(max(starts) + len(tokens[0]))
         scores = np.empty((len(tokens), len(head.scale)), np.float32)
-        memory = Memory(cache.keys.numpy(), cache.values.numpy(), *self._hear(stack, kernels))
+        memory = Memory(_cells(cache.keys), _cells(cache.values), *self._hear(stack, kernels))
         given = np.array(tokens), np.array(starts)
         kernels.score(stack, self._table, *given, memory, head, scores)
         return torch.from_numpy(scores)[:, None]
@@ -204,7 +205,7 @@ class CompiledSteps:
         now: list[object] = [cache.cross_keys, cache.cross_mask, cache.sharing, cache.rows]
         if self._heard is None or any(map(is_not, now, self._known)):
             keys, values = (
-                kernels.shrink(one.numpy(), stack.memories)
+                kernels.shrink(_cells(one), stack.memories)
                 for one in (cache.cross_keys, cache.cross_values)
             )
             heard = Remembered(keys[0], values[0], keys[1], values[1])
@@ -213,8 +214,8 @@ class CompiledSteps:
 
 
 def compiles(weight: Tensor) -> bool:
-    """Whether a layer with such weights is compiled: on a processor, in float32."""
-    return weight.device.type == "cpu" and weight.dtype == torch.float32
+    """Whether a layer with such weights is compiled: on a processor, in float32 or bfloat16."""
+    return weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
 
 
 def _windows(cache: KVCache) -> tuple[Indices, Indices]:
@@ -229,12 +230,18 @@ def _windows(cache: KVCache) -> tuple[Indices, Indices]:
 
 
 def _bias(part: Part) -> Floats:
-    return np.zeros(len(part.weight), np.float32) if part.bias is None else _plain(part.bias)
+    return np.zeros(len(part.weight), np.float32) if part.bias is None else _floats(part.bias)
 
 
-def _plain(tensor: Tensor) -> NDArray[Any]:
-    array: NDArray[Any] = tensor.detach().numpy()
+def _floats(tensor: Tensor) -> Floats:
+    array: Floats = tensor.detach().float().numpy()
     return array
+
+
+def _cells(tensor: Tensor) -> Cells:
+    bits = tensor.detach()
+    cells: Cells = (bits.view(torch.int16) if bits.dtype == torch.bfloat16 else bits).numpy()
+    return cells
 
 
 def _compiler() -> ModuleType | None:

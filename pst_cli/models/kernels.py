@@ -1,7 +1,7 @@
 """Decoder layers for a few tokens, compiled by Numba; `models.compiled` has the types they work on.
 
-States are (tokens, ...) in float32. Importing this takes half a second; the machine code, some
-seconds in the making, is kept beside this file, or in the user's cache directory.
+States are (tokens, ...) in float32, memory is in the host's numbers. Importing this takes half a
+second; the machine code, some seconds in the making, is kept beside it, or in the user's cache.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import float32, njit
 
+from pst_cli.models.bits import narrowed, widened
 from pst_cli.models.compiled import Places, Remembered
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from pst_cli.models.compiled import (
         Bytes,
+        Cells,
         Floats,
         Indices,
         Memory,
@@ -100,10 +102,10 @@ def attend(query: Floats, memory: Remembered, scores: Floats, out: Floats) -> No
         a = b = c = d = float32(0)
         for column in range(size):
             asked = query[column]
-            a += asked * float32(keys[slot, column])
-            b += asked * float32(keys[second, column])
-            c += asked * float32(keys[third, column])
-            d += asked * float32(keys[fourth, column])
+            a += asked * widened(keys[slot, column])
+            b += asked * widened(keys[second, column])
+            c += asked * widened(keys[third, column])
+            d += asked * widened(keys[fourth, column])
         scores[slot], scores[second] = a * scale * key_scale[slot], b * scale * key_scale[second]
         scores[third], scores[fourth] = c * scale * key_scale[third], d * scale * key_scale[fourth]
     most = LOWEST
@@ -118,13 +120,13 @@ def attend(query: Floats, memory: Remembered, scores: Floats, out: Floats) -> No
             total += share
             share *= value_scale[slot]
             for column in range(size):
-                out[column] += share * float32(values[slot, column])
+                out[column] += share * widened(values[slot, column])
     for column in range(size):
         out[column] /= total
 
 
 @compiled
-def shrink(states: Floats, layers: Indices) -> tuple[Bytes, Floats]:
+def shrink(states: Cells, layers: Indices) -> tuple[Bytes, Floats]:
     """Some `layers` of `states`, (layers, windows, heads, frames, head_dim), in 8 bits.
 
     With what gives them back, (layers, windows, heads, frames). It is `products.rounded` over
@@ -140,10 +142,10 @@ def shrink(states: Floats, layers: Indices) -> tuple[Bytes, Floats]:
                     given = states[layers[index], window, head, frame]
                     most = SMALLEST
                     for column in range(dim):
-                        most = max(most, abs(given[column]))
+                        most = max(most, abs(widened(given[column])))
                     scale[index, window, head, frame] = most / BYTE
                     for column in range(dim):
-                        share = given[column] / most * BYTE
+                        share = widened(given[column]) / most * BYTE
                         whole[index, window, head, frame, column] = np.int8(np.rint(share))
     return whole, scale
 
@@ -169,8 +171,10 @@ def remember(fused: Floats, memory: Memory, layer: int, places: Places) -> None:
         for head in range(heads):
             first = head * dim
             for column in range(dim):
-                keys[row, head, layer, slot, column] = fused[token, size + first + column]
-                values[row, head, layer, slot, column] = fused[token, 2 * size + first + column]
+                key = fused[token, size + first + column]
+                value = fused[token, 2 * size + first + column]
+                keys[row, head, layer, slot, column] = narrowed(key, keys)
+                values[row, head, layer, slot, column] = narrowed(value, values)
 
 
 @compiled
@@ -262,7 +266,8 @@ def embed(table: Table, tokens: Indices, places: Places, states: Floats) -> None
     for token in range(len(states)):
         known, slot = tokens[token // width, token % width], places.slots[token]
         for column in range(states.shape[1]):
-            states[token, column] = table.embedding[known, column] + table.positions[slot, column]
+            embedded = widened(table.embedding[known, column])
+            states[token, column] = embedded + widened(table.positions[slot, column])
 
 
 @compiled
