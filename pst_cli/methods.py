@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.5  # of a draft, that it holds; below it a further token hardly pays
 FREE = 12  # tokens; what a pass on a processor takes along at little cost
-AHEAD = 5  # tokens; who fills the memory while it drafts is about as right at the last as before
+AHEAD = 8  # tokens; who fills the memory while it drafts is about as right at the last as before
 
 
 @dataclass(frozen=True, slots=True)
