@@ -1,4 +1,7 @@
-"""bfloat16 in `models.kernels`, for Numba has none: the upper half of a float32, as an int16."""
+"""bfloat16 in `models.kernels`, for Numba has none: the upper half of a float32, as an int16.
+
+Machine code is kept for as long as `kernels.py` is the same: touch that where this is changed.
+"""
 
 from __future__ import annotations
 
