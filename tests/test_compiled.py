@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from dataclasses import replace
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
@@ -192,12 +193,14 @@ def nowhere(**_):
 NOWHERE = SimpleNamespace(njit=nowhere, float32=float)
 
 
-@pytest.mark.parametrize("numba", [None, NOWHERE])
-def test_pytorch_goes_on_where_numba_is_not_or_can_keep_nothing(numba, monkeypatch):
+@pytest.mark.parametrize(("numba", "reason"), [(None, ImportError), (NOWHERE, RuntimeError)])
+def test_pytorch_goes_on_where_numba_is_not_or_can_keep_nothing(numba, reason, monkeypatch):
+    import_module("pst_cli.models.bits")  # of Numba too, but it keeps nothing
     monkeypatch.setitem(sys.modules, "numba", numba)
-    for name in ("bits", "kernels"):
-        monkeypatch.delitem(sys.modules, f"pst_cli.models.{name}", raising=False)
+    monkeypatch.delitem(sys.modules, "pst_cli.models.kernels", raising=False)
     monkeypatch.delattr("pst_cli.models.kernels", raising=False)
+    with pytest.raises(reason):
+        import_module("pst_cli.models.kernels")
     model = tiny(11, layers=3)
     features, net = sound(model, 1, 11), network(model, **STAND_INS["stand-in"])
     net.freeze()
