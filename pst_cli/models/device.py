@@ -63,8 +63,9 @@ def choose_device(name: str) -> str:
 def choose_dtype(name: str, device: str) -> torch.dtype:
     """The numbers that `name` asks for; "auto" is the fastest that `device` computes natively.
 
-    On a processor that multiplies bfloat16 itself (AVX-512 BF16 or AMX) a decoding step takes
-    about half the time of float32; on others bfloat16 is emulated and slower.
+    On a processor that multiplies bfloat16 itself (AVX-512 BF16 or AMX) an encoder takes two thirds
+    of the time of float32, and a draft of five is verified in little more than one token is: 20
+    pages take base-m2m and its KVSPN 5.3 s and 6.5 (2 cores). On others it is emulated and slower.
     """
     if name == "auto":
         if device != "cpu":
