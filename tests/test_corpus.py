@@ -14,7 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pst_cli.audio.writing import write_flac
-from pst_cli.corpus.recipe import ENGINES, SHIPPED, Sentences, Voice, find_recipe, read_recipe
+from pst_cli.corpus.coverage import covering
+from pst_cli.corpus.recipe import (
+    ENGINES,
+    SHIPPED,
+    Recipe,
+    Sentences,
+    Voice,
+    find_recipe,
+    read_recipe,
+)
 from pst_cli.corpus.sentences import Forbidden, chosen, fit, merged, read_table
 from pst_cli.corpus.voices import Speaker, cast
 from pst_cli.data.manifest import Utterance, read_manifest, write_manifest
@@ -213,6 +222,7 @@ def test_a_sentence_that_no_voice_can_say_is_counted(build):
         ("each = 10", "every = 10", 'no such key: "every"'),
         ("each = 10", 'each = "many"', '"each" is to be a whole number'),
         ("each = 10", "fewest = 2.5", '"fewest" is to be a whole number'),
+        ("each = 10", "often = -1", '"often" is to be a whole number'),
         ("each = 10", "portions = 2", "[portions] is to be a table"),
         ("each = 10", "portions.nl = 2", 'language "nl" is not one of'),
         ("each = 10", "portions.de = -1", 'the portion of "de" is to be a number, 0 or more'),
@@ -275,9 +285,13 @@ def test_merging_loses_no_language_of_a_set_and_says_nothing_new(rows):
         assert any(set(row) <= set(one) and row.items() & one.items() for one in sets)
 
 
-@given(sets=SETS, count=st.integers(0, 10), seed=st.integers(0, 3))
-def test_choosing_more_only_adds_to_what_was_chosen(sets, count, seed):
-    few, more = (chosen(sets, "en", number, seed, 3) for number in (count, count + 5))
+def _recipe(each=200, often=0, seed=1, shortest=12):
+    return Recipe("mine", each, {}, 3, shortest, often, seed, (), (), (), ())
+
+
+@given(sets=SETS, count=st.integers(0, 10), seed=st.integers(0, 3), often=st.integers(0, 3))
+def test_choosing_more_only_adds_to_what_was_chosen(sets, count, seed, often):
+    few, more = (chosen(sets, "en", _recipe(n, often, seed)) for n in (count, count + 5))
     assert more[: len(few)] == few
     assert all("en" in one and len(one) >= 3 for one in more)
 
@@ -285,8 +299,36 @@ def test_choosing_more_only_adds_to_what_was_chosen(sets, count, seed):
 def test_sets_with_rare_languages_are_likelier():
     common = [{"en": f"Sentence number {n}.", "de": "Satz.", "fr": "Mot."} for n in range(900)]
     rare = [{**one, "en": one["en"] + " Oh.", "it": "Parola."} for one in common[:100]]
-    counts = Counter("it" in one for one in chosen([*common, *rare], "en", 200, 1, 3))
+    counts = Counter("it" in one for one in chosen([*common, *rare], "en", _recipe()))
     assert counts[True] > 2 * 200 * 100 / 1000
+
+
+def test_sentences_of_words_seldom_heard_come_first():
+    often = [{"en": f"He said {n} of it.", "de": f"Satz {n}.", "fr": "Mot."} for n in range(900)]
+    dogs = [{"en": f"The {n} dogs.", "de": f"Hunde {n}.", "fr": "Chiens."} for n in range(20)]
+    found = chosen([*often, *dogs], "en", _recipe(12, often=4, shortest=3))
+    counts = Counter("dogs" in one["en"] for one in found)
+    assert counts == {True: 4, False: 8}  # four of each, then as they were drawn
+
+
+@given(sets=SETS, often=st.integers(1, 5))
+def test_covering_orders_sets_and_loses_none(sets, often):
+    spoken = [one for one in sets if "en" in one]
+    covered = covering(spoken, "en", often)
+    assert sorted(map(repr, covered)) == sorted(map(repr, spoken))
+
+
+def test_a_word_is_to_be_heard_in_each_language_that_it_is_put_into():
+    german = [{"en": f"dog {n}", "de": "Hund"} for n in range(6)]
+    french = [{"en": f"dog {n}", "fr": "chien"} for n in range(6)]
+    first, second, *_ = covering([*german, *french], "en", 1)
+    assert {*first, *second} == {"en", "de", "fr"}
+
+
+def test_a_word_of_hardly_any_sentence_is_not_looked_for():
+    names = [{"en": f"Nozibele {n}", "de": "Nozibele"} for n in range(4)]
+    dogs = [{"en": "dog", "de": "Hund"} for _ in range(5)]
+    assert covering([*names, *dogs], "en", 1)[0] == dogs[0]
 
 
 @pytest.mark.parametrize(

@@ -101,10 +101,7 @@ class Corpus:
         return [one for one in every if not forbidden.holds(one.values())]
 
     def _parts(self, sets: Sequence[Same], language: str) -> list[tuple[str, Same]]:
-        recipe = self.recipe
-        count = round(recipe.each * recipe.portions.get(language, 1))
-        found = chosen(sets, language, count, recipe.seed, recipe.fewest)
-        return [(language, one) for one in found]
+        return [(language, one) for one in chosen(sets, language, self.recipe)]
 
     def _speak(
         self, parts: Sequence[tuple[str, Same]], workers: int, progress: Progress | None

@@ -9,19 +9,17 @@ import re
 import struct
 from collections import defaultdict
 from gettext import GNUTranslations
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pst_cli.console import display
+from pst_cli.corpus.packages import LOCALES, SOURCE, matching, missing
 from pst_cli.errors import DataError
 from pst_cli.language import SENTENCES
-from pst_cli.types import LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-SOURCE = "en"  # the language that messages are written in
-LOCALES = {"zh_CN": "zh"} | {code: code for code in LANGUAGES if code not in (SOURCE, "zh")}
 CONTEXT = "\4"  # parts a message from what tells it from another; see gettext's manual
 CODE = re.compile(r"[<>$%{}\[\]|=@#_*\\]")  # markup, variables, keys: not what anybody says
 WORDS = 3  # of a message; below, it is a label
@@ -40,14 +38,12 @@ def read_catalogs(pattern: Path, package: str = "") -> Iterator[dict[str, str]]:
         DataError: nothing is found, or it is no catalog.
     """
     messages: dict[str, dict[str, str]] = defaultdict(dict)
-    anchor = Path(pattern.anchor)
-    for path in sorted(anchor.glob(str(pattern.relative_to(anchor)))):
+    for path in matching(pattern):
         if code := LOCALES.get(path.parent.parent.name):
             for message, translation in _catalog(path).items():
                 messages[message].setdefault(code, translation)
     if not messages:
-        hint = (f"apt install {package}, or " if package else "") + "leave them out of the recipe"
-        raise DataError(f"no message catalogs at {display(pattern)}", hint=hint)
+        raise missing("message catalogs", pattern, package)
     for message, translations in messages.items():
         yield from _sentences(message, translations)
 

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).with_name("recipes")
 ENGINES = ("espeak-ng", "pico2wave")
-LAYOUTS = ("columns", "pairs", "catalogs")
-KEYS = {"each", "portions", "fewest", "seed", "speech", "sentences", "voice", "apart"}
+LAYOUTS = ("columns", "pairs", "catalogs", "stamps", "annotations")
+TABLES = {"speech", "sentences", "voice", "apart"}
+KEYS = {"each", "portions", "fewest", "shortest", "often", "seed"} | TABLES
 FEWEST = 3  # languages of a set, where a recipe does not say
+SHORTEST = 12  # letters of a sentence, where a recipe does not say
 
 T = TypeVar("T")
 
@@ -39,11 +41,12 @@ class Speech:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sentences:
-    """A table of sentences and their translations, to be spoken; .tsv or .tsv.xz, or .mo.
+    """A table of sentences and their translations, to be spoken: .tsv or .tsv.xz, or many files.
 
     "columns": its header names languages, cells hold alternatives between ` ||| `. "pairs": its
     columns are source_language, source, target_language, target. "catalogs": the table is all
-    message catalogs of a program, LOCALE/LC_MESSAGES/*.mo.
+    message catalogs of a program, LOCALE/LC_MESSAGES/*.mo; "stamps" all descriptions of pictures
+    for Tux Paint, "annotations" all names of emoji in Unicode's CLDR.
     """
 
     table: str
@@ -83,6 +86,8 @@ class Recipe:
     each: int  # sentences to be spoken in each language
     portions: Mapping[str, float]  # of `each`, in languages where it is not 1
     fewest: int  # languages of a set that is worth being spoken
+    shortest: int  # letters of a sentence that is; see `data.texts.size`
+    often: int  # times that each word is heard before what is heard often; 0: as it comes
     seed: int
     speech: tuple[Speech, ...]
     sentences: tuple[Sentences, ...]
@@ -121,6 +126,8 @@ def _recipe(name: str, given: dict[str, Any]) -> Recipe:
         _whole(given, "each", 1000),
         _portions(given.get("portions", {})),
         _whole(given, "fewest", FEWEST),
+        _whole(given, "shortest", SHORTEST),
+        _whole(given, "often", 0),
         _whole(given, "seed", 0),
         tuple(_entry(Speech, one, "speech") for one in given.get("speech", ())),
         tuple(_entry(Sentences, one, "sentences") for one in given.get("sentences", ())),

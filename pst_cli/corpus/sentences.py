@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from pst_cli.console import display
 from pst_cli.corpus.catalogs import read_catalogs
+from pst_cli.corpus.coverage import covering
+from pst_cli.corpus.names import read_annotations, read_stamps
 from pst_cli.data.texts import normalised, size
 from pst_cli.errors import DataError
 from pst_cli.training.plan import drawn_apart
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from pst_cli.corpus.recipe import Sentences
+    from pst_cli.corpus.recipe import Recipe, Sentences
     from pst_cli.data.manifest import Utterance
 
 ALTERNATIVES = " ||| "
-SHORTEST, LONGEST = 12, 240  # letters; see `data.texts.size`
+INSTALLED = {"catalogs": read_catalogs, "stamps": read_stamps, "annotations": read_annotations}
+LONGEST = 240  # letters; see `data.texts.size`
 LONG = 120  # letters; from there on, longer sets are not liked more
 CONTAINED = 24  # letters; a longer sentence inside a text that is kept apart counts as of it
 
@@ -33,8 +36,8 @@ Same = dict[str, str]  # language -> sentence
 def read_table(sources: Path, table: Sentences) -> Iterator[Same]:
     """The sets of a table, row by row; DataError where it cannot be read."""
     path = sources / table.table
-    if table.layout == "catalogs":
-        yield from map(_fitting, read_catalogs(path, table.package))
+    if read := INSTALLED.get(table.layout):
+        yield from map(_fitting, read(path, table.package))
         return
     try:
         with (lzma.open if path.suffix == ".xz" else open)(
@@ -109,23 +112,31 @@ class Forbidden:
         )
 
 
-def chosen(sets: Iterable[Same], language: str, count: int, seed: int, fewest: int) -> list[Same]:
-    """At most `count` sets to be spoken in `language`, in an order that only `seed` decides.
+def chosen(sets: Iterable[Same], language: str, recipe: Recipe) -> list[Same]:
+    """The sets that are spoken in `language`, in an order that only the recipe's seed decides.
 
-    Each holds `fewest` languages or more. Those that hold rarer languages and longer sentences are
-    likelier, so that directions are evened out and windows are not all of five words. A larger
-    `count` only adds to what a smaller one has.
+    Each holds `recipe.fewest` languages or more. Those that hold rarer languages and longer
+    sentences are likelier, so that directions are evened out and windows are not all of five words;
+    with `recipe.often`, those that hold words which were heard seldom come before all others. A
+    larger `recipe.each` only adds to what a smaller one has.
     """
-    fitting = [one for one in sets if len(one) >= fewest and _speakable(one.get(language, ""))]
+    fitting = [
+        one for one in sets if len(one) >= recipe.fewest and _speakable(one, language, recipe)
+    ]
     counts = Counter(code for one in fitting for code in one)
 
     def weight(one: Same) -> float:
         rarity = sum(1 / counts[code] for code in one)
         return len(fitting) * rarity * min(size(one[language]), LONG)
 
-    rng = random.Random(f"{seed} {language}")
-    return drawn_apart(fitting, list(map(weight, fitting)), count, rng)
+    rng = random.Random(f"{recipe.seed} {language}")
+    count = round(recipe.each * recipe.portions.get(language, 1))
+    weights = list(map(weight, fitting))
+    if not recipe.often:
+        return drawn_apart(fitting, weights, count, rng)
+    drawn = drawn_apart(fitting, weights, len(fitting), rng)
+    return covering(drawn, language, recipe.often)[:count]
 
 
-def _speakable(text: str) -> bool:
-    return SHORTEST <= size(text) <= LONGEST
+def _speakable(said: Same, language: str, recipe: Recipe) -> bool:
+    return language in said and recipe.shortest <= size(said[language]) <= LONGEST
