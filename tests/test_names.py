@@ -18,6 +18,7 @@ LDML = """<?xml version="1.0" encoding="UTF-8" ?>
 <ldml><annotations>
 <annotation cp="◆">{keywords}</annotation>
 <annotation cp="◆" type="tts">diamond</annotation>
+<annotation type="tts">of nothing</annotation>
 <annotation cp="🐕">{keywords}</annotation>
 <annotation cp="🐕" type="tts">{dog}</annotation>
 </annotations></ldml>

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 WORD = re.compile(r"[^\W\d_]+")
-COMMON = 5  # sets that a word is in; below, it is a name, a misspelling, or rare
+COMMON = 5  # sets that have a word and its other language; below, it is a name, a slip, or rare
 
 
 def covering(sets: Sequence[dict[str, str]], language: str, often: int) -> list[dict[str, str]]:

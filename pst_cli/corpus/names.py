@@ -62,7 +62,7 @@ def read_annotations(pattern: Path, package: str = "") -> Iterator[dict[str, str
                 raise DataError(f"{display(path)} cannot be read as LDML: {error}") from error
             for one in root.iterfind(".//annotation[@type='tts']"):
                 picture = one.get("cp", "")
-                if any(ord(picture[0]) in some for some in PICTURES):
+                if any(ord(first) in some for first in picture[:1] for some in PICTURES):
                     names[picture][path.stem] = one.text or ""
     if not names:
         raise missing("annotations", pattern, package)

@@ -132,10 +132,8 @@ def chosen(sets: Iterable[Same], language: str, recipe: Recipe) -> list[Same]:
     rng = random.Random(f"{recipe.seed} {language}")
     count = round(recipe.each * recipe.portions.get(language, 1))
     weights = list(map(weight, fitting))
-    if not recipe.often:
-        return drawn_apart(fitting, weights, count, rng)
     drawn = drawn_apart(fitting, weights, len(fitting), rng)
-    return covering(drawn, language, recipe.often)[:count]
+    return (covering(drawn, language, recipe.often) if recipe.often else drawn)[:count]
 
 
 def _speakable(said: Same, language: str, recipe: Recipe) -> bool:
