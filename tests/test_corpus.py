@@ -189,6 +189,23 @@ def test_another_voice_is_heard_and_not_the_one_before_it(build, sources):
     assert all(one.audio.is_file() for one in last)
 
 
+def test_what_an_earlier_corpus_says_is_not_said_again_and_real_speech_stays(build, sources):
+    corpus, learnt = sources.parent / "corpus", sources.parent / "learnt.jsonl"
+    dog = Utterance(sources / "real" / "a.flac", "en", "The dog sleeps all DAY", {})
+    chien = Utterance(sources / "real" / "b.flac", "fr", "I know that song so well.", {})
+    write_manifest(learnt, [dog, chien])
+    assert build().code == 0
+    before = read_manifest(corpus / "train.jsonl")
+    assert build("--without", learnt).code == 0
+    left = read_manifest(corpus / "train.jsonl")
+    gone = [one for one in before if one not in left]
+    assert [(one.language, one.text) for one in gone] == [("en", "The dog sleeps all day.")]
+    assert len(left) == len(before) - 1
+    lost = build("--without", sources / "none.jsonl")
+    assert lost.code == 1
+    assert "none.jsonl" in lost.err
+
+
 def _voices(corpus):
     return read_manifest(corpus / "train.jsonl")[1:]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pst_cli import console
 from pst_cli.commands.progress import counting
@@ -12,16 +13,27 @@ from pst_cli.corpus.build import TRAIN, Built, Corpus
 from pst_cli.corpus.recipe import find_recipe, read_recipe
 from pst_cli.outputs import check_writable
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 def execute(
-    name: str, sources: Path, output: Path, *, each: int | None, workers: int | None, quiet: bool
+    name: str,
+    sources: Path,
+    output: Path,
+    *,
+    each: int | None,
+    without: Sequence[Path],
+    workers: int | None,
+    quiet: bool,
 ) -> None:
     """Build and tell; raises DataError or OutputError where it cannot be done."""
     recipe = read_recipe(find_recipe(name))
     recipe = recipe if each is None else replace(recipe, each=each)
     check_writable(output)
     with counting("reading", quiet=quiet) as told:
-        built = Corpus(recipe, sources, output).build(workers or os.cpu_count() or 1, told)
+        corpus = Corpus(recipe, sources, output, without)
+        built = corpus.build(workers or os.cpu_count() or 1, told)
     if not quiet:
         _tell(built, output)
 

@@ -78,6 +78,13 @@ Each = Annotated[
         "--each", min=0, help="Sentences for each language; the recipe's number if absent."
     ),
 ]
+Without = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--without",
+        help="Manifest of what was learnt: voices do not say it again; repeatable.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Voices at a time; one for each core if absent."),
@@ -163,6 +170,7 @@ def build(
     sources: Sources,
     output: Folder,
     each: Each = None,
+    without: Without = None,
     workers: Workers = None,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -171,7 +179,7 @@ def build(
     del debug  # read where errors are told
     from pst_cli.commands.building import execute
 
-    execute(recipe, sources, output, each=each, workers=workers, quiet=quiet)
+    execute(recipe, sources, output, each=each, without=without or (), workers=workers, quiet=quiet)
 
 
 def _hear(asked: HearOptions) -> int:

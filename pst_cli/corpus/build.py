@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from pst_cli.audio.spans import span_seconds
 from pst_cli.audio.writing import write_flac
 from pst_cli.corpus.origins import told
-from pst_cli.corpus.sentences import Forbidden, Same, chosen, merged, read_table
+from pst_cli.corpus.sentences import Forbidden, Said, Same, chosen, merged, read_table, said
 from pst_cli.corpus.voices import cast, check_engines
 from pst_cli.data.manifest import Utterance, read_manifest, write_manifest
 from pst_cli.data.outliers import odd_lengths
 from pst_cli.data.repeats import repeated
+from pst_cli.data.texts import normalised
 from pst_cli.errors import AudioError, DataError
 from pst_cli.outputs import write_atomic
 
@@ -46,17 +47,18 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A recipe, where its sources lie, and where the corpus goes."""
+    """A recipe, where its sources lie, where the corpus goes, and what need not be said again."""
 
     recipe: Recipe
     sources: Path
     output: Path
+    without: Sequence[Path] = ()  # manifests, of what has been learnt
 
     def build(self, workers: int, progress: Progress | None = None) -> Built:
         """Make everything that is not there yet, with `workers` voices at a time.
 
         Raises:
-            DataError: a source is missing or broken, or a voice is not installed.
+            DataError: a source or a manifest is missing or broken, or a voice is not installed.
             OutputError: something cannot be written; what was made before stays.
         """
         check_engines(self.recipe.voices)
@@ -64,7 +66,8 @@ class Corpus:
         forbidden = Forbidden([*dev, *test])
         real = sure([o for source in self.recipe.speech for o in self._real(source, forbidden)])
         sets = self._sets(forbidden)
-        parts = [self._parts(sets, voice) for voice in self._languages()]
+        old = said(one for manifest in self.without for one in read_manifest(manifest))
+        parts = [self._parts(sets, voice, old) for voice in self._languages()]
         spoken, refused = self._speak(list(chain.from_iterable(parts)), workers, progress)
         written = [_text(one) for one in sets if len(one) > 1]
         for name, found in ((TRAIN, [*real, *spoken]), (TEXTS, written), (DEV, dev), (TEST, test)):
@@ -100,8 +103,9 @@ class Corpus:
         every = merged(chain.from_iterable(rows))
         return [one for one in every if not forbidden.holds(one.values())]
 
-    def _parts(self, sets: Sequence[Same], language: str) -> list[tuple[str, Same]]:
-        return [(language, one) for one in chosen(sets, language, self.recipe)]
+    def _parts(self, sets: Sequence[Same], language: str, old: Said) -> list[tuple[str, Same]]:
+        new = [one for one in sets if (language, normalised(one.get(language, ""))) not in old]
+        return [(language, one) for one in chosen(new, language, self.recipe)]
 
     def _speak(
         self, parts: Sequence[tuple[str, Same]], workers: int, progress: Progress | None

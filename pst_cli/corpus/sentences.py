@@ -31,6 +31,7 @@ LONG = 120  # letters; from there on, longer sets are not liked more
 CONTAINED = 24  # letters; a longer sentence inside a text that is kept apart counts as of it
 
 Same = dict[str, str]  # language -> sentence
+Said = frozenset[tuple[str, str]]  # languages, and what was spoken in them
 
 
 def read_table(sources: Path, table: Sentences) -> Iterator[Same]:
@@ -110,6 +111,11 @@ class Forbidden:
         return any(
             text in self._exact or (size(text) >= CONTAINED and text in self._all) for text in plain
         )
+
+
+def said(utterances: Iterable[Utterance]) -> Said:
+    """What `utterances` say in the language that they are spoken in."""
+    return frozenset((one.language, normalised(one.text)) for one in utterances)
 
 
 def chosen(sets: Iterable[Same], language: str, recipe: Recipe) -> list[Same]:
