@@ -25,6 +25,7 @@ LANGUAGES = {
 }
 
 UNSPACED = frozenset({"zh"})  # written without spaces, so that words cannot be counted
+SENTENCE_ENDS = ".!?…。！？．؟۔"  # one character each, before any closing quote or bracket
 
 Samples: TypeAlias = "npt.NDArray[np.float32]"
 """Mono sound at `SAMPLE_RATE`, shape (samples,), nominally in [-1, 1]."""

@@ -9,13 +9,12 @@ from xml.etree import ElementTree
 from pst_cli.console import display
 from pst_cli.corpus.packages import LOCALES, SOURCE, matching, missing
 from pst_cli.errors import DataError
-from pst_cli.types import LANGUAGES
+from pst_cli.types import LANGUAGES, SENTENCE_ENDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-STOPS = ".!?。！？"
 PICTURES = (range(0x1F300, 0x1F700), range(0x1F900, 0x1FB00))  # the others are arrows, letters, ...
 
 
@@ -75,5 +74,5 @@ def _sentences(names: dict[str, str]) -> dict[str, str]:
 
 
 def _sentence(language: str, name: str) -> str:
-    stop = "" if name[-1] in STOPS else "。" if language == "zh" else "."
+    stop = "" if name[-1] in SENTENCE_ENDS else "。" if language == "zh" else "."
     return name[0].upper() + name[1:] + stop

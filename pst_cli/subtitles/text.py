@@ -10,6 +10,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, TypeAlias
 from unicodedata import category, east_asian_width
 
+from pst_cli.types import SENTENCE_ENDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
 
@@ -29,7 +31,6 @@ _NEVER_FIRST = _CLOSING | _UNSEEN | {"Pd", "Lm"}  # Lm: the repetition mark 々
 _NEVER_LAST = _OPENING | {"Cf"}
 
 _QUOTES = "\"'”’»“)]}）】》〉」』 " + _NO_BREAK_SPACES
-_SENTENCE_ENDS = ".!?…。！？．؟۔"
 _CLAUSE_ENDS = ",;:，、；：،؛—–"
 
 
@@ -62,7 +63,7 @@ class Piece:
     def stop(self) -> Stop:
         """What its punctuation says, whatever its words: SENTENCE, CLAUSE or WORD."""
         last = self.bare[-1:] or "-"
-        if last in _SENTENCE_ENDS:
+        if last in SENTENCE_ENDS:
             return Stop.SENTENCE
         return Stop.CLAUSE if last in _CLAUSE_ENDS else Stop.WORD
 
