@@ -206,6 +206,16 @@ def test_what_an_earlier_corpus_says_is_not_said_again_and_real_speech_stays(bui
     assert "none.jsonl" in lost.err
 
 
+def test_a_corpus_is_not_built_without_itself(build, sources):
+    assert build().code == 0
+    train = sources.parent / "corpus" / "train.jsonl"
+    before = train.read_bytes()
+    refused = build("--without", train)
+    assert refused.code == 2
+    assert "train.jsonl is to be read, and would be replaced" in refused.err
+    assert train.read_bytes() == before
+
+
 def _voices(corpus):
     return read_manifest(corpus / "train.jsonl")[1:]
 

@@ -11,7 +11,7 @@ from pst_cli import console
 from pst_cli.commands.progress import counting
 from pst_cli.corpus.build import TRAIN, Built, Corpus
 from pst_cli.corpus.recipe import find_recipe, read_recipe
-from pst_cli.outputs import check_writable
+from pst_cli.outputs import check_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,10 +27,10 @@ def execute(
     workers: int | None,
     quiet: bool,
 ) -> None:
-    """Build and tell; raises DataError or OutputError where it cannot be done."""
+    """Build and tell; raises DataError, OutputError or UsageError where it cannot be done."""
     recipe = read_recipe(find_recipe(name))
     recipe = recipe if each is None else replace(recipe, each=each)
-    check_writable(output)
+    check_result(output / TRAIN, *without)
     with counting("reading", quiet=quiet) as told:
         corpus = Corpus(recipe, sources, output, without)
         built = corpus.build(workers or os.cpu_count() or 1, told)
