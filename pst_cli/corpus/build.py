@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pst_cli.audio.spans import span_seconds
 from pst_cli.audio.writing import write_flac
 from pst_cli.corpus.origins import told
-from pst_cli.corpus.sentences import Forbidden, Said, Same, chosen, merged, read_table, said
+from pst_cli.corpus.sentences import Forbidden, Said, Same, all_said, chosen, merged, read_table
 from pst_cli.corpus.voices import cast, check_engines
 from pst_cli.data.manifest import Utterance, read_manifest, write_manifest
 from pst_cli.data.outliers import odd_lengths
@@ -66,7 +66,7 @@ class Corpus:
         forbidden = Forbidden([*dev, *test])
         real = sure([o for source in self.recipe.speech for o in self._real(source, forbidden)])
         sets = self._sets(forbidden)
-        old = said(one for manifest in self.without for one in read_manifest(manifest))
+        old = all_said(one for manifest in self.without for one in read_manifest(manifest))
         parts = [self._parts(sets, voice, old) for voice in self._languages()]
         spoken, refused = self._speak(list(chain.from_iterable(parts)), workers, progress)
         written = [_text(one) for one in sets if len(one) > 1]
@@ -104,7 +104,8 @@ class Corpus:
         return [one for one in every if not forbidden.holds(one.values())]
 
     def _parts(self, sets: Sequence[Same], language: str, old: Said) -> list[tuple[str, Same]]:
-        new = [one for one in sets if (language, normalised(one.get(language, ""))) not in old]
+        spoken = (one for one in sets if language in one)
+        new = [one for one in spoken if (language, normalised(one[language])) not in old]
         return [(language, one) for one in chosen(new, language, self.recipe)]
 
     def _speak(

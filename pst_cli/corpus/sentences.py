@@ -113,7 +113,7 @@ class Forbidden:
         )
 
 
-def said(utterances: Iterable[Utterance]) -> Said:
+def all_said(utterances: Iterable[Utterance]) -> Said:
     """What `utterances` say in the language that they are spoken in."""
     return frozenset((one.language, normalised(one.text)) for one in utterances)
 
