@@ -19,6 +19,7 @@ from pst_cli.methods import PLAIN, Method
 from pst_cli.models.alignment import listening
 from pst_cli.models.context import Context, padded_alike
 from pst_cli.models.encoded import Encoded
+from pst_cli.models.prompts import Ability
 from pst_cli.types import LANGUAGES, Window
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Translator:
     def __init__(self, host: Host, options: Options, method: Method = PLAIN) -> None:
         self.host, self.options, self.method = host, options, method
         self.rules = TokenRules(host.tokens, host.shape.vocab_size, device=host.device)
+        silence = host.no_speech_threshold or options.guards.no_speech_probability
+        self.guards = replace(options.guards, no_speech_probability=silence)
         self._generator = torch.Generator(host.device).manual_seed(options.seed)
 
     @property
@@ -68,7 +71,7 @@ class Translator:
         Then what breaks a guard is heard again in full, before it is decoded in another way.
         """
         untaught = self.context == "own" and self.host.context != "own"
-        return self.options.guards.fall_back and untaught
+        return self.guards.fall_back and untaught
 
     def encode(self, windows: Sequence[Window], context: Context | None = None) -> list[Encoded]:
         """What is heard of each window, a row each; those that are padded alike together.
@@ -96,7 +99,7 @@ class Translator:
 
         `languages` are what each is translated into, and so must be in; None: no matter.
         """
-        guards = self.options.guards
+        guards = self.guards
         if once:
             guards = replace(guards, temperatures=guards.temperatures[:1])
 
@@ -124,17 +127,23 @@ class Translator:
         return search(session, prompts, self.host.tokens, strategy, attempt.beams)
 
     def _rules(self, attempt: Attempt) -> Rules:
-        """The translator's own, and what keeps loops short where they are decoded again."""
-        guards, end = self.options.guards, self.host.tokens.end
+        """The translator's own, and what keeps loops short where they are decoded again.
+
+        A search that was not asked for is patient with a host of many languages, which guesses:
+        else it is cut short in the middle of words (see base-m2m's card).
+        """
+        guards, end, rules = self.guards, self.host.tokens.end, self.rules
+        if attempt.beams > self.options.beams and self.host.ability is Ability.MANY_TO_MANY:
+            rules = rules.patient()
         if attempt.unrepeated:
-            return NoRepeats(self.rules, end)
+            return NoRepeats(rules, end)
         if not guards.fall_back:
-            return self.rules
+            return rules
 
         def hopeless(words: Sequence[int]) -> bool:
             return compression_ratio(self.host.text(words)) > guards.compression_ratio
 
-        return EndLoops(self.rules, end, hopeless=hopeless)
+        return EndLoops(rules, end, hopeless=hopeless)
 
     def _acceptance(self, temperature: float) -> Acceptance:
         if temperature > 0:

@@ -25,6 +25,7 @@ from pst_cli.decoding.rules import TokenRules
 from pst_cli.models.cache import BLOCK
 from pst_cli.models.decoder import Decoder, attend_window
 from pst_cli.models.encoded import Encoded
+from pst_cli.models.prompts import Ability
 from pst_cli.models.session import Session
 from pst_cli.translator import Options, Translator
 
@@ -472,6 +473,7 @@ class ScriptedCheckpoint:
 
     tokens, device = SPECIAL, torch.device("cpu")
     shape = SimpleNamespace(vocab_size=VOCABULARY)
+    ability, no_speech_threshold = Ability.STOCK, None
 
     def __init__(self, script):
         self.script, self.opened = script, []
@@ -506,6 +508,31 @@ def test_the_translator_searches_wider_where_it_is_in_doubt_and_without_drafts(b
     translator.decode(HEARD, [PROMPT] * 2, [None] * 2)
     assert host.opened == opened
     assert method.started == [beams]
+
+
+@pytest.mark.parametrize(
+    ("ability", "beams", "patience"),
+    [
+        (Ability.MANY_TO_MANY, 1, [False, True]),
+        (Ability.MANY_TO_MANY, 6, [False]),
+        (Ability.STOCK, 1, [False, False]),
+    ],
+)
+def test_a_search_is_patient_with_a_host_of_many_languages(ability, beams, patience, monkeypatch):
+    host, seen = ScriptedCheckpoint(ending(0.0)), []
+    host.ability = ability
+    translator = Translator(host, Options(guards=Guards(average_logprob=0.0), beams=beams))
+    translator.rules = RULES
+    original = Translator._rules
+
+    def rules(self, attempt):
+        found = original(self, attempt)
+        seen.append(found.rules._patient)
+        return found
+
+    monkeypatch.setattr(Translator, "_rules", rules)
+    translator.decode(HEARD, [PROMPT] * 2, [None] * 2)
+    assert seen == patience
 
 
 def test_the_translator_samples_after_a_search_what_repeats_itself():

@@ -39,7 +39,7 @@ class ScriptedWhisper:
 
     device, dtype, tokens = torch.device("cpu"), torch.float32, SPECIAL
     ability, shape = Ability.MANY_TO_MANY, SimpleNamespace(vocab_size=VOCABULARY)
-    context = "own"
+    context, no_speech_threshold = "own", None
 
     def log_mel(self, sounds, seconds):
         return torch.tensor([[[float(sound[0])]] for sound in sounds])

@@ -269,6 +269,16 @@ def test_an_adapter_declares_it_for_its_host(talking_checkpoint, tmp_path):
         assert host.context == context
 
 
+def test_a_host_declares_how_probable_silence_is_where_there_is_none(talking_checkpoint, tmp_path):
+    told = declare(talking_checkpoint, tmp_path / "told", "own")
+    document = json.loads((told / "config.json").read_text())
+    document["pst"]["no_speech_threshold"] = 0.75
+    (told / "config.json").write_text(json.dumps(document))
+    for folder, threshold in ((told, 0.75), (talking_checkpoint, 0.6)):
+        host = Host.load(folder, "cpu", torch.float32)
+        assert Translator(host, Options()).guards.no_speech_probability == threshold
+
+
 @pytest.mark.parametrize(
     ("trained", "declared"), [("own", "own"), ("random", "own"), ("full", "full")]
 )

@@ -63,9 +63,12 @@ def test_the_timestamp_grammar_is_transformers_own(prefix, seed):
     prefixes=st.lists(st.lists(tokens, max_size=8), min_size=1, max_size=3),
     seed=st.integers(0, 2**31),
     kept=st.none() | st.sets(st.integers(0, VOCABULARY - 1), min_size=1),
+    patient=st.booleans(),
 )
-def test_the_likeliest_under_the_rules_is_that_of_the_masked_scores(prefixes, seed, kept):
+def test_the_likeliest_under_the_rules_is_that_of_the_masked_scores(prefixes, seed, kept, patient):
     generator, rules = torch.Generator().manual_seed(seed), TokenRules(SPECIAL, VOCABULARY)
+    if patient:
+        rules = rules.patient()
     if kept is not None:
         rules = rules.narrowed(sorted(kept))
     scores = 3 * torch.randn(len(prefixes), len(kept or range(VOCABULARY)), generator=generator)
@@ -76,6 +79,27 @@ def test_the_likeliest_under_the_rules_is_that_of_the_masked_scores(prefixes, se
     assert torch.equal(torch.tensor(found)[possible], columns[possible])
     shares = masked.softmax(-1).amax(-1).nan_to_num(0.0)
     torch.testing.assert_close(torch.tensor(sure), shares, check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("word", "others", "time", "impatient", "patient"),
+    [
+        (0.2, 0.5, 0.3, True, False),  # many words in mind, none of them likelier than a time
+        (0.2, 0.2, 0.6, True, True),
+        (0.5, 0.1, 0.4, False, False),
+    ],
+)
+def test_with_patience_a_time_is_to_be_likelier_than_all_words(
+    word, others, time, impatient, patient
+):
+    shares = torch.full((VOCABULARY,), 1e-9)
+    shares[10], shares[[11, 12, 13]] = word, others / 3
+    shares[BEGIN + 20 : BEGIN + 30] = time / 10
+    rules, prefix = TokenRules(SPECIAL, VOCABULARY), [BEGIN, 7]
+    for one, closes in ((rules, impatient), (rules.patient(), patient)):
+        masked = one(shares.log()[None, None], [[prefix]])[0, 0]
+        assert bool(masked[10] == float("-inf")) is closes
+        assert (int(masked.argmax()) >= BEGIN) is closes
 
 
 def test_a_draft_is_masked_position_by_position():

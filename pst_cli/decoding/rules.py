@@ -70,6 +70,7 @@ class TokenRules:
     ) -> None:
         self.tokens, self.timestamps = tokens, timestamps
         self._latest = round(latest_start / TIMESTAMP_SECONDS)
+        self._patient = False
         self._always = torch.zeros(vocabulary, device=device)
         self._always[list(tokens.suppressed)] = NEVER
         if timestamps:
@@ -92,6 +93,16 @@ class TokenRules:
         found._keep(kept)
         columns = torch.tensor(kept, device=self._always.device)
         found._always, found._first = self._always[columns], self._first[columns]
+        return found
+
+    def patient(self) -> Self:
+        """For a host that guesses: a time only where one is likelier than any words at all.
+
+        Whisper's rule, likelier than each of them, cuts it short in the middle of a word where it
+        has many in mind.
+        """
+        found = copy.copy(self)
+        found._patient = True
         return found
 
     def __call__(self, scores: Tensor, prefixes: Sequence[Sequence[Sequence[int]]]) -> Tensor:
@@ -120,7 +131,8 @@ class TokenRules:
         shares = (scores - float(known[column])).exp_().numpy()
         if self._timed:  # as `_prefer_times`
             times = float(shares[self._begin :].sum())
-            if times > 1 or column >= self._begin:
+            words = float(shares[: self._begin].sum()) if self._patient else 1.0
+            if times > words or (column >= self._begin and not self._patient):
                 column = self._begin + int(known[self._begin :].argmax())
                 return column, float(shares[column]) / times
         return column, 1 / float(shares.sum())
@@ -164,9 +176,13 @@ class TokenRules:
             mask[first : self._column(begin + grammar.earliest)] = NEVER
 
     def _prefer_times(self, scores: Tensor) -> None:
-        """Where all timestamps together are likelier than any word, a timestamp it is."""
+        """Where all timestamps together are likelier than any word, a timestamp it is.
+
+        With patience, than all words together.
+        """
         begin = self._begin
-        words = scores[..., :begin].amax(-1, keepdim=True)
+        said = scores[..., :begin]
+        words = (said.logsumexp if self._patient else said.amax)(-1, keepdim=True)
         wins = (scores[..., begin:] - words).exp().sum(-1, keepdim=True) > 1
         if wins.any():  # seldom, and to go over all words takes as long as all else here
             scores[..., :begin].masked_fill_(wins, NEVER)

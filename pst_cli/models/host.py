@@ -57,6 +57,7 @@ class Host:
         `identify` tells its `lineage`, if that is known; `layout` is of the decoder's products.
         """
         self.ability, self.context = ability, context
+        self.no_speech_threshold: float | None = None
         self._identify = identify
         self.device, self.dtype = torch.device(device), dtype
         self.shape, self._tokenizer = whisper.shape, whisper.tokenizer
@@ -97,12 +98,14 @@ class Host:
             return (fingerprint(read_state(path)),)
 
         own = adapter or path
-        able, context = ability(own, path), taught_context(own)
+        able, context, silence = ability(own, path), taught_context(own), no_speech_threshold(own)
         try:
             with fitting(f"with {path}", hint):
-                return cls(whisper, device, dtype, able, identify, context, layout)
+                made = cls(whisper, device, dtype, able, identify, context, layout)
         except KeyError as error:
             raise unfit(path, f"it lacks {error}") from error
+        made.no_speech_threshold = silence
+        return made
 
     @property
     def fingerprint(self) -> str:
@@ -160,6 +163,16 @@ class Host:
         plain = [token for token in tokens if token < self.tokens.end]
         text: str = self._tokenizer.decode(plain)
         return text
+
+
+def no_speech_threshold(path: Path) -> float | None:
+    """How probable silence is to the host in `path` where there is none, at most.
+
+    As its config.json declares ("pst": {"no_speech_threshold": 0.75}); None: as to Whisper. What a
+    host learns moves it, for nothing tells it what to say of silence.
+    """
+    declared = (read_json(path / CONFIG).get("pst") or {}).get("no_speech_threshold")
+    return None if declared is None else float(declared)
 
 
 def ability(path: Path, host: Path | None = None) -> Ability:
