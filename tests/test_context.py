@@ -277,6 +277,10 @@ def test_a_host_declares_how_probable_silence_is_where_there_is_none(talking_che
     for folder, threshold in ((told, 0.75), (talking_checkpoint, 0.6)):
         host = Host.load(folder, "cpu", torch.float32)
         assert Translator(host, Options()).guards.no_speech_probability == threshold
+    document["pst"]["no_speech_threshold"] = "loud"
+    (told / "config.json").write_text(json.dumps(document))
+    with pytest.raises(ModelError, match="another pst: its no_speech_threshold is loud"):
+        Host.load(told, "cpu", torch.float32)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """Guards: what tells a bad decoding from a good one, and decoding again what they doubt.
 
-Thresholds and temperatures are openai/whisper's (transcribe.py, decode_with_fallback), but before
-anything is sampled a wider search is tried, in which a row that looped may say no phrase twice. A
-host that translates guesses all the time: a search finds it better words, and samples only worse
-ones, so that they are left to rows that still loop or are in another language. Where no attempt
-passes, openai/whisper lets the last and hottest one stand; here the likeliest that does not repeat
-itself does, as in faster-whisper. One guard is pst's own: no sentence of a translation may be in
-another language. What is left as it was spoken is said surely.
+Thresholds and temperatures are openai/whisper's (transcribe.py, decode_with_fallback; a host may
+declare its own of silence), but before anything is sampled a wider search is tried, in which a row
+that looped may say no phrase twice. A host that translates guesses all the time: a search finds it
+better words, and samples only worse ones, so that they are left to rows that still loop or are in
+another language. Where no attempt passes, openai/whisper lets the last and hottest one stand; here
+the likeliest that does not repeat itself does, as in faster-whisper. One guard is pst's own: no
+sentence of a translation may be in another language. What is left as it was spoken is said surely.
 
 Measured with base-m2m of four runs on 50 pages of African Storybook, 219 of 250 translations in
 doubt, BLEU out of English / between others / into English: greedy 7.6 / 3.2 / 27.7, with a search

@@ -51,13 +51,15 @@ class Host:
         identify: Callable[[], tuple[str, ...]] = tuple,
         context: Context = "full",
         layout: Layout = exact,
+        no_speech_threshold: float | None = None,
     ) -> None:
         """Lay out the weights of `whisper`; KeyError where one or a name is missing.
 
-        `identify` tells its `lineage`, if that is known; `layout` is of the decoder's products.
+        `identify` tells its `lineage`, if that is known; `layout` is of the decoder's products;
+        `no_speech_threshold` is its own, if it declares one.
         """
         self.ability, self.context = ability, context
-        self.no_speech_threshold: float | None = None
+        self.no_speech_threshold = no_speech_threshold
         self._identify = identify
         self.device, self.dtype = torch.device(device), dtype
         self.shape, self._tokenizer = whisper.shape, whisper.tokenizer
@@ -101,11 +103,9 @@ class Host:
         able, context, silence = ability(own, path), taught_context(own), no_speech_threshold(own)
         try:
             with fitting(f"with {path}", hint):
-                made = cls(whisper, device, dtype, able, identify, context, layout)
+                return cls(whisper, device, dtype, able, identify, context, layout, silence)
         except KeyError as error:
             raise unfit(path, f"it lacks {error}") from error
-        made.no_speech_threshold = silence
-        return made
 
     @property
     def fingerprint(self) -> str:
@@ -169,10 +169,13 @@ def no_speech_threshold(path: Path) -> float | None:
     """How probable silence is to the host in `path` where there is none, at most.
 
     As its config.json declares ("pst": {"no_speech_threshold": 0.75}); None: as to Whisper. What a
-    host learns moves it, for nothing tells it what to say of silence.
+    host learns moves it, for nothing tells it what to say of silence. ModelError where it is no
+    probability.
     """
     declared = (read_json(path / CONFIG).get("pst") or {}).get("no_speech_threshold")
-    return None if declared is None else float(declared)
+    if declared is None or (isinstance(declared, float) and 0 < declared <= 1):
+        return declared
+    raise ModelError(f"{path} was made by another pst: its no_speech_threshold is {declared}")
 
 
 def ability(path: Path, host: Path | None = None) -> Ability:
